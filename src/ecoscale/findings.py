@@ -1,0 +1,35 @@
+"""The vocabulary: each finding's name, meaning and SNOMED-CT code, in one place.
+
+How the codes of each collection map onto it stands in `ecoscale/datasets/mappings.csv`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that an ECG can show."""
+
+    name: str
+    title: str
+    snomed: str
+
+
+CODE_FINDINGS: tuple[Finding, ...] = (
+    Finding("1dAVb", "first degree atrioventricular block", "270492004"),
+    Finding("RBBB", "right bundle branch block", "59118001"),
+    Finding("LBBB", "left bundle branch block", "164909002"),
+    Finding("SB", "sinus bradycardia", "426177001"),
+    Finding("ST", "sinus tachycardia", "427084000"),
+    Finding("AF", "atrial fibrillation", "164889003"),
+)
+"""The six findings of the CODE study (Ribeiro et al. 2020), in the order of CODE-15%'s columns."""
+
+FINDINGS: dict[str, Finding] = {finding.name: finding for finding in CODE_FINDINGS}
+
+DISCLAIMER = (
+    "Research software. Its findings are the output of a statistical model, not a diagnosis, and it is not a medical "
+    "device. A qualified person must read the ECG."
+)

@@ -1,0 +1,4 @@
+"""Reading ECG files: one module a format, chosen by content, never by suffix.
+
+Units become millivolts and lead names canonical here and nowhere else. Nothing here guesses a rate or a unit.
+"""
