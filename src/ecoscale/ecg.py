@@ -182,7 +182,7 @@ class ECG:
     def einthoven_residual(self) -> dict[str, float]:
         """How far III, aVR, aVL and aVF are from what I and II make of them, for those that are present.
 
-        Root mean square of the difference over that of the limb leads together, after removing each lead's median:
+        Root mean square of the difference over that of the limb leads together, after removing each lead's mean:
         under 0.02 where order and gains are right, about 1 where they are not. Empty without I and II.
         """
         present = [lead for lead in LIMB_LEADS if lead in self.leads]
@@ -192,7 +192,8 @@ class ECG:
         limb = limb[:, np.isfinite(limb).all(axis=0)]
         if limb.size == 0:
             return {}
-        limb = limb - np.median(limb, axis=1, keepdims=True)
+        # The mean, because it is linear as the identities are: medians of exact leads do not add up.
+        limb = limb - np.mean(limb, axis=1, keepdims=True)
         size = float(np.sqrt(np.mean(limb**2)))
         if size == 0:
             return {}

@@ -1,0 +1,58 @@
+"""ecoscale: reads 12-lead ECGs and says what they show, with networks light enough for ordinary hardware.
+
+Names are imported when they are first used, so that `import ecoscale` is quick and never imports torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ecoscale.bundle import Bundle
+    from ecoscale.datasets import open_collection
+    from ecoscale.ecg import ECG
+    from ecoscale.errors import EcoscaleError
+    from ecoscale.formats import find_recordings, read_ecg
+    from ecoscale.inference import Classifier
+    from ecoscale.models import create_model, list_models
+    from ecoscale.preparation import Preparation
+
+_HOME = {
+    "Bundle": "ecoscale.bundle",
+    "Classifier": "ecoscale.inference",
+    "ECG": "ecoscale.ecg",
+    "EcoscaleError": "ecoscale.errors",
+    "Preparation": "ecoscale.preparation",
+    "create_model": "ecoscale.models",
+    "find_recordings": "ecoscale.formats",
+    "list_models": "ecoscale.models",
+    "open_collection": "ecoscale.datasets",
+    "read_ecg": "ecoscale.formats",
+}
+
+__all__ = [
+    "ECG",
+    "Bundle",
+    "Classifier",
+    "EcoscaleError",
+    "Preparation",
+    "__version__",
+    "create_model",
+    "find_recordings",
+    "list_models",
+    "open_collection",
+    "read_ecg",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ecoscale' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

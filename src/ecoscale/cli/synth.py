@@ -1,0 +1,133 @@
+"""`ecoscale synth`: write synthetic ECGs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - typer reads it at run time
+from typing import Annotated
+
+import typer
+
+
+class Layout(StrEnum):
+    """What to write."""
+
+    WFDB = "wfdb"
+    CODE15 = "code15"
+
+
+class Prevalence(StrEnum):
+    """How often each finding is drawn."""
+
+    CODE15 = "code15"
+    EVEN = "even"
+
+
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder to write to; made if missing.", show_default=False)],
+    findings: Annotated[
+        str | None,
+        typer.Option(
+            help="Findings that every recording shows, separated by commas, or 'normal' for none. "
+            "Left out: drawn for each recording by --prevalence.",
+            show_default=False,
+        ),
+    ] = None,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="Number of recordings.")] = 10,
+    layout: Annotated[
+        Layout,
+        typer.Option(
+            "--layout",
+            "--format",
+            help="wfdb: records with labels.csv. code15: HDF5 parts and exams.csv as CODE-15% publishes them.",
+        ),
+    ] = Layout.WFDB,
+    rate: Annotated[
+        float | None, typer.Option(min=50, help="Samples per second, in Hz (wfdb).", show_default="500")
+    ] = None,
+    duration: Annotated[float | None, typer.Option(min=1, help="Length in seconds (wfdb).", show_default="10")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
+    noise: Annotated[float, typer.Option(min=0, help="Noise and baseline wander; 0: none, 1: ordinary.")] = 1.0,
+    prevalence: Annotated[
+        Prevalence, typer.Option(help="code15: as often as in CODE-15%. even: each in one of seven.")
+    ] = Prevalence.CODE15,
+    parts: Annotated[int | None, typer.Option(min=1, help="Number of HDF5 files (code15).", show_default="2")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into a folder that is not empty, over files of the same name.")
+    ] = False,
+) -> None:
+    """Write synthetic 12-lead ECGs whose findings are known. They are never evidence of accuracy.
+
+    For example:
+
+      ecoscale synth out --findings AF,RBBB --n 20
+
+      ecoscale synth out --findings normal --rate 100 --noise 0
+
+      ecoscale synth out --layout code15 --n 2000 --prevalence even
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from ecoscale.datasets.synthetic import (
+        CODE15_PREVALENCE,
+        DEFAULT_NOISE,
+        EVEN_PREVALENCE,
+        synthetic_collection,
+    )
+    from ecoscale.datasets.synthetic_files import write_code15, write_wfdb
+    from ecoscale.errors import EcoscaleError
+
+    if out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"{out} is a file; give a folder", param_hint="OUT")
+    if not force and out.is_dir() and any(out.iterdir()):
+        raise typer.BadParameter(
+            f"{out} is not empty; choose another folder, or --force to write into it", param_hint="OUT"
+        )
+    if layout is Layout.CODE15:
+        foreign = {"--findings": findings, "--rate": rate, "--duration": duration}
+        reason = "a CODE-15% is 10.24 s at 400 Hz, its findings drawn by --prevalence; leave this option out"
+    else:
+        foreign, reason = {"--parts": parts}, "WFDB records have no parts; leave this option out"
+    for option, value in foreign.items():
+        if value is not None:
+            raise typer.BadParameter(reason, param_hint=option)
+
+    shares = EVEN_PREVALENCE if prevalence is Prevalence.EVEN else CODE15_PREVALENCE
+    level = DEFAULT_NOISE.scaled(noise)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("Drawing ECGs", total=n)
+            if layout is Layout.CODE15:
+                write_code15(
+                    out,
+                    n,
+                    n_parts=parts or 2,
+                    seed=seed,
+                    prevalence=shares,
+                    noise=level,
+                    progress=lambda k: bar.advance(task, k),
+                )
+            else:
+                names = None if findings is None else _names(findings)
+                records = synthetic_collection(
+                    n,
+                    findings=names,
+                    seed=seed,
+                    prevalence=shares,
+                    rate=rate or 500.0,
+                    duration=duration or 10.0,
+                    noise=level,
+                )
+                write_wfdb(out, bar.track(records, total=n, task_id=task))
+    except EcoscaleError as error:
+        typer.echo(f"ecoscale: {error}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"{n} synthetic {'ECG' if n == 1 else 'ECGs'} in {out}")
+
+
+def _names(findings: str) -> list[str]:
+    """The names in a list separated by commas; none in "normal"."""
+    return [] if findings.strip() == "normal" else [name.strip() for name in findings.split(",") if name.strip()]

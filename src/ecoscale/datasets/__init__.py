@@ -1,0 +1,29 @@
+"""Public ECG collections, one module each: records, patients, folds, and labels in one vocabulary, by name.
+
+Each collection's docstring states its source, licence, counts and known traps. Nothing here filters or resamples: that
+is `ecoscale.preparation`, which the prepared store calls.
+"""
+
+from ecoscale.datasets.chapman import Chapman
+from ecoscale.datasets.code15 import Code15
+from ecoscale.datasets.collection import ABSENT, PRESENT, UNKNOWN, Collection, list_collections, open_collection
+from ecoscale.datasets.ptbxl import PTBXL
+from ecoscale.datasets.splits import in_share, patient_position
+from ecoscale.datasets.vocabulary import Mapping, label_matrix, mappings
+
+__all__ = [
+    "ABSENT",
+    "PRESENT",
+    "PTBXL",
+    "UNKNOWN",
+    "Chapman",
+    "Code15",
+    "Collection",
+    "Mapping",
+    "in_share",
+    "label_matrix",
+    "list_collections",
+    "mappings",
+    "open_collection",
+    "patient_position",
+]

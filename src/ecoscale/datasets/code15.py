@@ -1,0 +1,94 @@
+"""CODE-15%: 345,779 exams of 233,770 patients, 12 leads, 400 Hz.
+
+Source: Ribeiro et al., CODE-15%: a large scale annotated dataset of 12-lead ECGs, Zenodo, doi:10.5281/zenodo.4916206.
+Licence: CC BY 4.0.
+Labels: six findings (1dAVb RBBB LBBB SB ST AF) as columns of `exams.csv`, from the CODE study's annotation.
+Folds: none; a third of the rows are repeat patients, so split by `patient_id` (`ecoscale.datasets.in_share`).
+Traps, all met here: the rows of `exams.csv` are in another order than the tracings, so they are joined by `exam_id`;
+each part ends in an all-zero row with exam_id 0 that belongs to no exam; about 60 % of the exams last 7.3 s and are
+zero-padded on both sides (the reader removes the padding and says so); a few exams are empty (reading one is refused);
+values are mV, whatever the description says.
+A folder need not hold all 18 parts: exams whose part is absent are left out, and `notes` says how many.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ecoscale.datasets.collection import Collection
+from ecoscale.ecg import ECG
+from ecoscale.errors import DatasetError, MissingExtraError
+from ecoscale.findings import CODE_FINDINGS
+from ecoscale.formats import read_ecg
+
+TABLE = "exams.csv"
+PADDING_EXAM = 0
+
+
+class Code15(Collection):
+    """CODE-15% from the folder with `exams.csv` and the parts `exams_part*.hdf5`."""
+
+    name = "code15"
+    title = "CODE-15%"
+    source = "https://doi.org/10.5281/zenodo.4916206"
+    licence = "CC BY 4.0"
+    scheme = "CODE"
+
+    def __init__(self, directory: str | Path) -> None:
+        import pandas as pd
+
+        self.directory = Path(directory)
+        table = self.directory / TABLE
+        if not table.exists():
+            raise DatasetError(f"{table}: not found; CODE-15%'s folder holds it beside exams_part0.hdf5")
+        rows = pd.read_csv(table, dtype={"exam_id": str, "patient_id": str})
+        columns = [finding.name for finding in CODE_FINDINGS]
+        if missing := [name for name in ("exam_id", "patient_id", "trace_file", *columns) if name not in rows.columns]:
+            raise DatasetError(f"{table}: column {', '.join(missing)} is missing; found {', '.join(rows.columns)}")
+        if rows["exam_id"].duplicated().any():
+            raise DatasetError(f"{table}: exam_id {rows.exam_id[rows.exam_id.duplicated()].iloc[0]} occurs twice")
+        notes = []
+        at_hand = {str(exam): part for part in sorted(rows["trace_file"].unique()) for exam in self._exam_ids(part)}
+        where = rows["exam_id"].map(at_hand)
+        if where.isna().any():
+            notes.append(f"{int(where.isna().sum()):,} of {len(rows):,} exams of {TABLE} have no tracing in this folder")
+        if strangers := len(set(at_hand) - set(rows["exam_id"])):
+            notes.append(f"{strangers:,} tracings have no row in {TABLE} and are left out")
+        self.notes = tuple(notes)
+        rows = rows[where.notna()].assign(path=where.dropna())
+        if rows.empty:
+            raise DatasetError(f"{self.directory}: none of the exams of {TABLE} has a tracing here; are the parts missing?")
+        flags = rows[columns].to_numpy(dtype=bool)
+        self.records = pd.DataFrame(
+            {
+                "patient": rows["patient_id"].to_numpy(),
+                "fold": 0,
+                "codes": [frozenset(name for name, on in zip(columns, row, strict=True) if on) for row in flags],
+                "path": rows["path"].to_numpy(),
+            },
+            index=pd.Index(rows["exam_id"], name="record"),
+        )
+
+    def _exam_ids(self, part: str) -> list[int]:
+        """Exam ids of one part, without the all-zero last row; empty if the part is not in the folder."""
+        try:
+            import h5py
+        except ImportError as error:
+            raise MissingExtraError("CODE-15%", "h5py", "formats") from error
+        path = self.directory / part
+        if not path.exists():
+            return []
+        try:
+            with h5py.File(path, "r") as file:
+                return [int(exam) for exam in file["exam_id"][:] if exam != PADDING_EXAM]  # type: ignore[index]
+        except (OSError, KeyError) as error:
+            raise DatasetError(f"{path}: not a part of CODE-15% ({error}); download it again") from error
+
+    @classmethod
+    def recognises(cls, directory: Path) -> bool:
+        """By its table and at least one part."""
+        return (directory / TABLE).exists() and next(directory.glob("exams_part*.hdf5"), None) is not None
+
+    def read(self, record: str) -> ECG:
+        """One exam by its `exam_id`, without its zero padding."""
+        return read_ecg(self.directory / self.records.at[record, "path"], record=record)

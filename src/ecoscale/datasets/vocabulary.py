@@ -1,0 +1,70 @@
+"""From a collection's codes to findings: the table `mappings.csv`, each row with its reason."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ecoscale.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection as Codes
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+PRESENT, ABSENT, UNKNOWN = 1, 0, -1
+"""The three values of a label. Unknown means that the collection does not say; losses and metrics leave it out."""
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One row of the table: `code` of `scheme` (SCP, SNOMED, CODE) says `value` about `finding`, and why."""
+
+    finding: str
+    scheme: str
+    code: str
+    meaning: str
+    value: int
+    reason: str
+
+
+@cache
+def mappings(scheme: str) -> tuple[Mapping, ...]:
+    """The rows of one coding scheme."""
+    values = {"present": PRESENT, "unknown": UNKNOWN}
+    with files("ecoscale.datasets").joinpath("mappings.csv").open(encoding="utf-8", newline="") as stream:
+        rows = [row | {"value": values[row["value"]]} for row in csv.DictReader(stream)]
+    found = tuple(Mapping(**row) for row in rows if row["scheme"] == scheme)
+    if not found:
+        raise DatasetError(f"no mapping for the coding scheme {scheme!r}; there are {sorted({r['scheme'] for r in rows})}")
+    return found
+
+
+def label_matrix(codes: Iterable[Codes[str]], findings: Sequence[str], scheme: str) -> NDArray[np.int8]:
+    """Labels `(records, findings)` from each record's codes: `PRESENT`, `ABSENT` or `UNKNOWN`.
+
+    A code that says present outweighs one that leaves the finding open. Raises `DatasetError` for a finding that the
+    scheme has no code for.
+    """
+    by_finding: dict[str, list[Mapping]] = {finding: [] for finding in findings}
+    for mapping in mappings(scheme):
+        by_finding.get(mapping.finding, []).append(mapping)
+    if without := [finding for finding, rows in by_finding.items() if not rows]:
+        raise DatasetError(f"no {scheme} code is mapped to {', '.join(without)}; see ecoscale/datasets/mappings.csv")
+    rules = [
+        ({m.code for m in rows if m.value == PRESENT}, {m.code for m in rows if m.value == UNKNOWN})
+        for rows in by_finding.values()
+    ]
+    return np.array(
+        [
+            [PRESENT if present & set(own) else UNKNOWN if unknown & set(own) else ABSENT for present, unknown in rules]
+            for own in codes
+        ],
+        dtype=np.int8,
+    ).reshape(-1, len(findings))

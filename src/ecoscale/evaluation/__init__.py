@@ -1,0 +1,72 @@
+"""What a network is worth: metrics, thresholds, calibration, bootstrap intervals and the report.
+
+Takes arrays: labels (1 present, 0 absent, -1 unknown) and probabilities, `(records, classes)`, and patient ids.
+Reads no dataset, runs no network and never imports torch.
+"""
+
+from ecoscale.evaluation._arrays import EvaluationError
+from ecoscale.evaluation.bootstrap import (
+    RESAMPLED_METRICS,
+    BootstrapIntervals,
+    Interval,
+    PairedDifference,
+    bootstrap_intervals,
+    paired_difference,
+    patient_multiplicities,
+    weighted_metrics,
+)
+from ecoscale.evaluation.calibration import (
+    PlattScaling,
+    ReliabilityCurve,
+    expected_calibration_error,
+    fit_platt,
+    reliability_curve,
+)
+from ecoscale.evaluation.confusion import Confusion, confusion_table
+from ecoscale.evaluation.metrics import (
+    METRICS,
+    ClassMetrics,
+    Metrics,
+    class_auroc,
+    decision_counts,
+    decision_rates,
+    macro_auroc,
+    measure,
+)
+from ecoscale.evaluation.report import Evaluation, evaluate, render_table, write_report
+from ecoscale.evaluation.thresholds import ChosenThresholds, CrossFittedF1, choose_thresholds, cross_fitted_f1
+
+__all__ = [
+    "METRICS",
+    "RESAMPLED_METRICS",
+    "BootstrapIntervals",
+    "ChosenThresholds",
+    "ClassMetrics",
+    "Confusion",
+    "CrossFittedF1",
+    "Evaluation",
+    "EvaluationError",
+    "Interval",
+    "Metrics",
+    "PairedDifference",
+    "PlattScaling",
+    "ReliabilityCurve",
+    "bootstrap_intervals",
+    "choose_thresholds",
+    "class_auroc",
+    "confusion_table",
+    "cross_fitted_f1",
+    "decision_counts",
+    "decision_rates",
+    "evaluate",
+    "expected_calibration_error",
+    "fit_platt",
+    "macro_auroc",
+    "measure",
+    "paired_difference",
+    "patient_multiplicities",
+    "reliability_curve",
+    "render_table",
+    "weighted_metrics",
+    "write_report",
+]

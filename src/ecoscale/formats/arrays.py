@@ -1,0 +1,231 @@
+"""Bare arrays: NumPy `.npy`, and text tables (CSV, TSV). Neither states a rate or a unit: the caller must.
+
+A table's header row may name the leads, and the unit after a name (`II (uV)`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ecoscale.errors import FormatError
+from ecoscale.formats.leads import canonical_lead, canonical_leads, name_channels, twelve_lead_ecg
+from ecoscale.formats.quantities import agreed_rate, millivolts, refuse_other_unit, required_millivolts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ecoscale.ecg import ECG
+
+_NAME_AND_UNIT = re.compile(r"(?P<name>.*?)\s*[(\[](?P<unit>[^()\[\]]*)[)\]]")
+
+
+def read_npy(
+    path: Path,
+    *,
+    source: str,
+    record: str | None = None,
+    rate: float | None = None,
+    unit: str | None = None,
+    leads: Sequence[str] | None = None,
+) -> ECG:
+    """Read `(leads, samples)` or `(samples, leads)`; which of the two, the number of leads given decides.
+
+    Raises `FormatError` without `rate`, `unit` and `leads`, or for an array that cannot be such a signal. Pickled
+    objects are never loaded.
+    """
+    try:
+        # Mapped, so that a header which promises more than the file holds is refused before memory is taken.
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # the header is a Python literal, and its parser lets many exceptions pass
+        raise FormatError(
+            f"{source}: the .npy file cannot be read ({type(error).__name__}: {error}); expected a whole array of "
+            "numbers, saved with numpy.save"
+        ) from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf" or values.ndim != 2:
+        found = f"{getattr(values, 'dtype', type(values))} of shape {getattr(values, 'shape', 'unknown')}"
+        raise FormatError(f"{source}: the .npy array is {found}; expected real numbers, (leads, samples)")
+    _refuse_record(record, source)
+    _require("a .npy array", source, rate=rate, unit=unit, leads=leads)
+    return _bare(np.array(values, dtype=np.float64), source, rate, unit, leads)
+
+
+def looks_like_table(text: str, *, named: bool = True) -> bool:
+    """Whether text begins as a table does: a row of numbers, or a header row that names a lead.
+
+    With `named` false, a header row of any names over a row of numbers will do.
+    """
+    lines = _table_lines(text)
+    if not lines:
+        return False
+    delimiter = _delimiter(lines[0][1])
+    first, *second = (_cells(line, delimiter) for _, line in lines[:2])
+    if any(map(_lead_and_unit_of, first)) or _are_numbers(first):
+        return True
+    return not named and bool(second) and _are_numbers(second[0])
+
+
+def read_table(
+    text: str,
+    *,
+    source: str,
+    record: str | None = None,
+    rate: float | None = None,
+    unit: str | None = None,
+    leads: Sequence[str] | None = None,
+) -> ECG:
+    """Read a table of numbers, separated by tab, semicolon, comma or blanks; empty cells are missing samples.
+
+    With a header row each column is a channel. Without one the orientation follows from the number of leads given.
+
+    Raises `FormatError` without `rate`, `unit` or names of the leads, or naming the line that is not as it should be.
+    """
+    lines = _table_lines(text)
+    delimiter = _delimiter(lines[0][1])
+    header = _cells(lines[0][1], delimiter)
+    if all(map(_is_number, header)):
+        header = []
+    values = _numbers(lines[1:] if header else lines, delimiter, source)
+    _refuse_record(record, source)
+    if not header:
+        _require("a table without a header row", source, rate=rate, unit=unit, leads=leads)
+        return _bare(values, source, rate, unit, leads)
+
+    if values.shape[1] != len(header):
+        raise FormatError(
+            f"{source}: the header row has {len(header)} columns, the rows below have {values.shape[1]}; expected as "
+            "many names as columns"
+        )
+    names, units = zip(*map(_name_and_unit, header), strict=True)
+    found = name_channels(names, leads, source)
+    if not any(found):
+        raise FormatError(
+            f"{source}: no column of the table is named after a lead ({', '.join(header[:20])}); name them I, II, ... "
+            "V6, or give leads="
+        )
+    if any(name and text_unit for name, text_unit in zip(found, units, strict=True)):
+        refuse_other_unit([u for u in units if millivolts(u)], unit, source, "the header row's unit")
+        _require("a table", source, rate=rate)
+    else:
+        _require("a table", source, rate=rate, unit=unit)
+    factors = [
+        required_millivolts(own or unit or "", source, f"the unit of column {name}") if lead else 0.0
+        for name, own, lead in zip(names, units, found, strict=True)
+    ]
+    wanted = [column for column, lead in enumerate(found) if lead]
+    return twelve_lead_ecg(
+        values.T[wanted] * np.array(factors)[wanted, None],
+        [lead for lead in found if lead],
+        rate=agreed_rate(None, rate, source, "the rate"),
+        source=source,
+        ignored=[name for name, lead in zip(header, found, strict=True) if not lead],
+    )
+
+
+def _bare(
+    values: NDArray[np.float64], source: str, rate: float | None, unit: str | None, leads: Sequence[str] | None
+) -> ECG:
+    """An array without any names, all of which were given."""
+    names = canonical_leads(leads or (), source)
+    n_leads = len(names)
+    if values.shape == (n_leads, n_leads):
+        raise FormatError(
+            f"{source}: {n_leads} x {n_leads} numbers for {n_leads} leads; expected one side to be the number of "
+            "samples: which side is which cannot be told"
+        )
+    if n_leads not in values.shape:
+        raise FormatError(
+            f"{source}: {values.shape[0]} x {values.shape[1]} numbers for the {n_leads} leads given; expected one "
+            "side to be the number of leads"
+        )
+    rows = values if values.shape[0] == n_leads else values.T
+    return twelve_lead_ecg(
+        rows * required_millivolts(unit or "", source, "the unit given"),
+        names,
+        rate=agreed_rate(None, rate, source, "the rate"),
+        source=source,
+    )
+
+
+def _require(what: str, source: str, **given: object) -> None:
+    if missing := [name for name, value in given.items() if value is None]:
+        raise FormatError(
+            f"{source}: {what} does not state its {', '.join(missing)}; give "
+            f"{', '.join(f'{name}=' for name in missing)} (nothing is guessed)"
+        )
+
+
+def _refuse_record(record: str | None, source: str) -> None:
+    if record is not None:
+        raise FormatError(f"{source}: record {record!r} was asked for; this file holds one recording: leave it out")
+
+
+def _table_lines(text: str) -> list[tuple[int, str]]:
+    """Line numbers and lines, without blank lines and comments; numpy.savetxt's commented header is kept."""
+    lines = [(number, line.strip("\r\n ")) for number, line in enumerate(text.splitlines(), 1)]
+    lines = [(number, line) for number, line in lines if line.strip()]
+    kept = [(number, line) for number, line in lines if not line.startswith("#")]
+    comments = [(number, line.lstrip("# ")) for number, line in lines if line.startswith("#")]
+    if kept and comments and comments[-1][0] < kept[0][0]:
+        cells = _cells(comments[-1][1], _delimiter(kept[0][1]))
+        if any(map(_lead_and_unit_of, cells)):
+            kept.insert(0, comments[-1])
+    return kept
+
+
+def _delimiter(line: str) -> str | None:
+    return next((delimiter for delimiter in "\t;," if delimiter in line), None)
+
+
+def _cells(line: str, delimiter: str | None) -> list[str]:
+    return [cell.strip().strip("\"'").strip() for cell in line.split(delimiter)]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or "nan")
+    except ValueError:
+        return False
+    return True
+
+
+def _are_numbers(cells: list[str]) -> bool:
+    return len(cells) > 1 and any(cells) and all(map(_is_number, cells))
+
+
+def _name_and_unit(cell: str) -> tuple[str, str]:
+    match = _NAME_AND_UNIT.fullmatch(cell)
+    if match and millivolts(match["unit"]) is not None:
+        return match["name"], match["unit"]
+    return cell, ""
+
+
+def _lead_and_unit_of(cell: str) -> bool:
+    return canonical_lead(_name_and_unit(cell)[0]) is not None
+
+
+def _numbers(lines: list[tuple[int, str]], delimiter: str | None, source: str) -> NDArray[np.float64]:
+    rows: list[list[float]] = []
+    for number, line in lines:
+        cells = _cells(line, delimiter)
+        try:
+            rows.append([float(cell or "nan") for cell in cells])
+        except ValueError:
+            wrong = next(cell for cell in cells if not _is_number(cell))
+            raise FormatError(
+                f"{source}: line {number} of the table has {wrong[:40]!r} where a number is expected (a point as the "
+                "decimal mark)"
+            ) from None
+        if len(rows[-1]) != len(rows[0]):
+            raise FormatError(
+                f"{source}: line {number} of the table has {len(rows[-1])} columns; expected {len(rows[0])} as in "
+                "the lines above"
+            )
+    if not rows:
+        raise FormatError(f"{source}: the table has a header row and no samples")
+    return np.array(rows)

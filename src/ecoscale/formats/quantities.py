@@ -1,0 +1,63 @@
+"""Units and rates: what a file states, what the caller states, and that the two agree."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import TYPE_CHECKING
+
+from ecoscale.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+UNITS = "V, mV, uV or nV"
+
+# Looked up after NFKC and casefold, which make one of the micro sign and the Greek letter, and mV of MV: no ECG is
+# measured in megavolts.
+_MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "μv": 1e-3, "nv": 1e-6}
+_MILLIVOLTS |= {"volt": 1e3, "millivolt": 1.0, "microvolt": 1e-3, "nanovolt": 1e-6}
+_MILLIVOLTS |= {name + "s": factor for name, factor in _MILLIVOLTS.items() if name.endswith("volt")}
+
+
+def millivolts(unit: str) -> float | None:
+    """How many millivolts one `unit` is; None for what is not a unit of voltage."""
+    return _MILLIVOLTS.get(unicodedata.normalize("NFKC", unit).strip().casefold())
+
+
+def required_millivolts(unit: str, source: str, field: str) -> float:
+    """`millivolts(unit)`, or a `FormatError` naming the file and the field that states the unit."""
+    factor = millivolts(unit)
+    if factor is None:
+        raise FormatError(f"{source}: {field} is {unit!r}, which is not a unit of voltage; expected {UNITS}")
+    return factor
+
+
+def agreed_rate(stated: float | None, given: float | None, source: str, field: str) -> float:
+    """The rate in Hz that the file states, or else the caller gives.
+
+    Raises `FormatError` where there is none, where it is not a positive number, or where the two differ.
+    """
+    rate = given if stated is None else stated
+    if rate is None:
+        raise FormatError(f"{source}: {field} is not stated and is not guessed; give rate= in samples per second")
+    for value, name in ((stated, field), (given, "the rate given")):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise FormatError(f"{source}: {name} is {value!r}; expected a positive number of samples per second")
+    if stated is not None and given is not None and not math.isclose(stated, given, rel_tol=1e-6):
+        raise FormatError(
+            f"{source}: {field} is {stated:g} Hz, but rate={given:g} was given; leave rate out: the file states it"
+        )
+    return float(rate)
+
+
+def refuse_other_unit(stated: Iterable[str], given: str | None, source: str, field: str) -> None:
+    """Raise `FormatError` if the unit given is not the one, or each of those, that the file states."""
+    if given is None:
+        return
+    factor = required_millivolts(given, source, "the unit given")
+    for unit in stated:
+        if millivolts(unit) != factor:
+            raise FormatError(
+                f"{source}: {field} is {unit!r}, but unit={given!r} was given; leave unit out: the file states it"
+            )

@@ -1,0 +1,151 @@
+"""`read_ecg`: what a file holds, by its content, and the reader for it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecoscale.errors import FormatError
+from ecoscale.formats import arrays, code_hdf5, dicom, wfdb_record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ecoscale.ecg import ECG
+
+READABLE = (
+    "Formats read: WFDB (.hea with .dat or .mat), DICOM ECG waveform, CODE HDF5, and with rate, unit and leads given "
+    ".npy and tables (CSV, TSV)"
+)
+HEAD_BYTES = 4096
+
+# Named, so that the user learns what to do; the content decides here too.
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive (.zip, .npz, .xlsx); unpack it, or export a table",
+    b"\x1f\x8b": "compressed with gzip; decompress it",
+    b"<?xml": "XML (HL7 aECG, Muse, Philips?); export WFDB or DICOM from the cart",
+    b"%PDF": "a PDF: a picture of an ECG, not its samples; export WFDB or DICOM from the cart",
+    b"MATLAB": "a MATLAB file, which states no rate, unit or leads; expected the .hea of its WFDB record beside it",
+}
+
+
+class Content(Enum):
+    """What the first bytes of a file say it is."""
+
+    EMPTY = "empty"
+    WFDB_HEADER = "WFDB header"
+    DICOM = "DICOM"
+    HDF5 = "HDF5"
+    NPY = ".npy"
+    TEXT = "text"
+    BINARY = "binary"
+
+
+def content_of(head: bytes) -> Content:
+    """What a file holds, by its first `HEAD_BYTES` bytes."""
+    if not head:
+        return Content.EMPTY
+    if dicom.is_dicom(head):
+        return Content.DICOM
+    if code_hdf5.is_hdf5(head):
+        return Content.HDF5
+    if head.startswith(b"\x93NUMPY"):
+        return Content.NPY
+    if head.translate(None, b"\t\n\f\r" + bytes(range(32, 256))):
+        return Content.BINARY
+    return Content.WFDB_HEADER if wfdb_record.is_header(text_of(head)) else Content.TEXT
+
+
+def text_of(data: bytes) -> str:
+    """Text in UTF-8, or failing that in Latin-1, which takes every byte."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def read_ecg(
+    path: str | Path,
+    *,
+    record: str | int | None = None,
+    rate: float | None = None,
+    unit: str | None = None,
+    leads: Sequence[str] | None = None,
+) -> ECG:
+    """Read one recording: all twelve leads in canonical order, in mV.
+
+    Parameters
+    ----------
+    path
+        The file; for a WFDB record its header, one of its signal files, or its name without suffix.
+    record
+        Which recording, in a file that holds several: the exam id (or row number) in a CODE HDF5.
+    rate, unit, leads
+        Samples per second, unit (V, mV, uV, nV) and lead names in the file's order, for files that do not state them.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing, unknown, damaged, lacks what reading it needs, or contradicts what was given.
+    LeadError
+        If a lead is missing that cannot be derived, or named twice; the message names it.
+    MissingExtraError
+        If the format needs pydicom or h5py (the extra `formats`), and it is not installed.
+    """
+    source, path = str(path), Path(path)
+    options = {
+        "source": source,
+        "record": None if record is None else str(record),
+        "rate": rate,
+        "unit": unit,
+        "leads": leads,
+    }
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:
+        raise FormatError(f"{source}: the path cannot be followed: {error.strerror}") from error
+    if not is_file:
+        if header := wfdb_record.header_beside(path):
+            return wfdb_record.read(header, **options)
+        if is_folder:
+            raise FormatError(
+                f"{source}: a folder, not a recording; find_recordings lists the recordings in a folder, and knows "
+                f"them by their content. {READABLE}"
+            )
+        pattern = " matches this pattern" if any(sign in source for sign in "*?[") else ""
+        raise FormatError(f"{source}: no such file{pattern}, and no WFDB header {path.name}.hea; check the path")
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{source}: the file cannot be read: {error}") from error
+
+    content = content_of(head)
+    if content is Content.EMPTY:
+        raise FormatError(f"{source}: the file is empty; copy or download it again. {READABLE}")
+    if content is Content.DICOM:
+        return dicom.read(path, **options)
+    if content is Content.HDF5:
+        return code_hdf5.read(path, **options)
+    if content is Content.NPY:
+        return arrays.read_npy(path, **options)
+    # A header that is not valid is still called one by its suffix: the error then says what is wrong with it.
+    if content is Content.WFDB_HEADER or (content is Content.TEXT and path.suffix == ".hea"):
+        return wfdb_record.read(path, **options)
+    # Samples without any mark of their own are those of the record whose header names this file.
+    if header := wfdb_record.header_beside(path):
+        return wfdb_record.read(header, **options)
+    if content is Content.TEXT:
+        try:
+            text = text_of(path.read_bytes())
+        except OSError as error:
+            raise FormatError(f"{source}: the file cannot be read: {error}") from error
+        if arrays.looks_like_table(text, named=leads is None):
+            return arrays.read_table(text, **options)
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            raise FormatError(f"{source}: {what}. {READABLE}")
+    found = f"text that begins {text_of(head)[:40]!r}" if content is Content.TEXT else f"bytes {head[:8].hex(' ')}"
+    signals = f"; a WFDB signal file needs its header {path.stem}.hea beside it" if content is Content.BINARY else ""
+    raise FormatError(f"{source}: not a format that is known ({found}){signals}. {READABLE}")

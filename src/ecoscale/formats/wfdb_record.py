@@ -1,0 +1,380 @@
+"""WFDB records (PhysioNet): a text header `.hea` and the signal files it names, `.dat` or MATLAB 4 `.mat`.
+
+The header is parsed here, because the package `wfdb` matches only the beginning of a line and drops what is not ASCII:
+it reads a gain written `1,000/mV` as 1, and a unit written with the micro sign as V. Samples are read by `wfdb`, except
+in the plain 16-bit format of nearly every ECG collection: that takes a tenth of the time, and no import of pandas.
+Format: https://physionet.org/physiotools/wag/header-5.htm
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import struct
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecoscale.errors import EcoscaleError, FormatError
+from ecoscale.formats.leads import name_channels, twelve_lead_ecg
+from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, required_millivolts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ecoscale.ecg import ECG
+
+# Bytes of a sample in each signal format that wfdb reads; None where they are compressed (FLAC).
+_BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2, "212": 1.5, "310": 4 / 3, "311": 4 / 3}
+_FORMATS: dict[str, float | None] = {**_BYTES, "508": None, "516": None, "524": None}
+
+_DEFAULT_GAIN = 200.0
+_MISSING_16 = -32768
+
+_RECORD_LINE = re.compile(
+    r"(?P<name>[-\w]+)(?:/(?P<segments>\d{1,15}))?\s+(?P<signals>\d{1,15})"
+    r"(?:\s+(?P<rate>\d+\.?\d*|\.\d+)(?:/-?[\d.]+(?:\(-?[\d.]+\))?)?(?:\s+(?P<samples>\d{1,15})(?:\s+(?P<clock>.*))?)?)?"
+)
+_CLOCK = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]?\d:[0-5]?\d(?:\.\d{1,6})?")
+_FORMAT_FIELD = re.compile(r"(?P<format>\d+)(?:x(?P<frame>\d{1,9}))?(?::(?P<skew>\d{1,9}))?(?:\+(?P<offset>\d{1,15}))?")
+_GAIN_FIELD = re.compile(
+    r"(?P<gain>-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)(?:\((?P<baseline>-?\d{1,15})\))?(?:/(?P<unit>\S+))?"
+)
+_NUMBERS = re.compile(r"(?:\s*-?\d{1,15}(?!\S)){0,5}")
+
+
+@dataclass(frozen=True)
+class SignalLine:
+    """One signal of a header: where its samples lie and what they mean."""
+
+    file: str
+    format: str
+    per_frame: int
+    skew: int
+    offset: int
+    gain: float | None
+    baseline: int
+    unit: str
+    checksum: int | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """A parsed header. `rate` and `n_samples` are None where it does not state them."""
+
+    record: str
+    rate: float | None
+    n_samples: int | None
+    clock: str
+    signals: tuple[SignalLine, ...]
+    text: str
+
+
+def is_header(text: str) -> bool:
+    """Whether the text begins as a WFDB header does: a record line, then a signal or segment line."""
+    lines = _lines(text)
+    record = _RECORD_LINE.fullmatch(lines[0]) if lines else None
+    if record is None or len(lines) < 2:
+        return False
+    if record["segments"]:
+        return True
+    words = lines[1].split()
+    stored = _FORMAT_FIELD.fullmatch(words[1]) if len(words) > 1 else None
+    # A table of integers has no letter in its first column.
+    return bool(stored and stored["format"] in _FORMATS and re.search(r"[^\W\d]|~", words[0]))
+
+
+def header_beside(path: Path) -> Path | None:
+    """The header of the record to which a signal file, or a record name without suffix, belongs; None without one."""
+    if not path.name:
+        return None
+    named, header = path.parent / f"{path.name}.hea", path.with_suffix(".hea")
+    try:
+        if named.is_file():
+            return named
+        if header.is_file() and path.name in [line.split()[0] for line in _lines(read_text(header))[1:]]:
+            return header
+    except OSError:  # no permission, or a name too long: nothing that can be read is beside it
+        pass
+    return None
+
+
+def read_text(path: Path) -> str:
+    """The text of a header, whose micro signs may be UTF-8 or Latin-1."""
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def parse_header(text: str, source: str) -> Header:
+    """Parse a single-segment header; a `FormatError` names the line and the field that is wrong."""
+    lines = _lines(text)
+    found = lines[0][:80] if lines else "nothing"
+    match = _RECORD_LINE.fullmatch(lines[0]) if lines else None
+    if match is None:
+        raise FormatError(
+            f"{source}: the first line of the WFDB header is {found!r}; expected "
+            "'RECORD N_SIGNALS RATE N_SAMPLES', for example '00001_hr 12 500 5000'"
+        )
+    if match["segments"]:
+        raise FormatError(
+            f"{source}: a WFDB record of {match['segments']} segments; expected a single segment: "
+            "read the header of one segment"
+        )
+    n_signals = int(match["signals"])
+    if n_signals != len(lines) - 1 or not n_signals:
+        raise FormatError(
+            f"{source}: the first line of the WFDB header announces {n_signals} signals, and {len(lines) - 1} signal "
+            "lines follow; expected as many as announced, at least one. Is the header cut off?"
+        )
+    return Header(
+        record=match["name"],
+        rate=float(match["rate"]) if match["rate"] else None,
+        n_samples=int(match["samples"]) if match["samples"] else None,
+        clock=match["clock"] or "",
+        signals=tuple(_signal_line(line, number, source) for number, line in enumerate(lines[1:], 1)),
+        text=text,
+    )
+
+
+def read(
+    path: Path,
+    *,
+    source: str,
+    record: str | None = None,
+    rate: float | None = None,
+    unit: str | None = None,
+    leads: Sequence[str] | None = None,
+) -> ECG:
+    """Read the record of which `path` is the header, whatever the header's file is called.
+
+    Raises `FormatError` for a header or signal file that is not as it should be, `LeadError` for missing leads.
+    """
+    try:
+        text = read_text(path)
+    except OSError as error:
+        raise FormatError(f"{source}: the WFDB header {path} cannot be read: {error.strerror}") from error
+    header = parse_header(text, source)
+    if record not in (None, header.record):
+        raise FormatError(f"{source}: record {record!r} was asked for; the header is that of {header.record!r}")
+
+    signals = header.signals
+    names = name_channels([signal.name for signal in signals], leads, source)
+    wanted = [number for number, lead in enumerate(names) if lead]
+    ignored = [signal.name for signal, lead in zip(signals, names, strict=True) if not lead]
+    chosen = [signals[number] for number in wanted]
+    per_frame = {signal.per_frame for signal in chosen} or {1}
+    if len(per_frame) > 1:
+        spelt = ", ".join(f"{signal.name} {signal.per_frame}" for signal in chosen)
+        raise FormatError(
+            f"{source}: its leads differ in samples per frame ({spelt}); expected one rate for all leads: resample "
+            "the record, for example with WFDB's xform"
+        )
+    frame_rate = agreed_rate(header.rate, None if rate is None else rate / min(per_frame), source, "the header's rate")
+    factors = [
+        required_millivolts(signal.unit, source, f"the unit of signal {signal.name or number}")
+        for number, signal in zip(wanted, chosen, strict=True)
+    ]
+    refuse_other_unit([signal.unit for signal in chosen], unit, source, "the header's unit")
+    notes = []
+    if uncalibrated := [signal.name for signal in chosen if signal.gain is None]:
+        notes.append(
+            f"uncalibrated: the header states no gain for {', '.join(uncalibrated)}; WFDB's {_DEFAULT_GAIN:g} a unit "
+            "is assumed, so amplitudes may be wrong"
+        )
+    for name in dict.fromkeys(signal.file for signal in signals):
+        _check_signal_file(path.parent / name, name, header, source)
+
+    rows = np.empty((0, 0))
+    if wanted:
+        rows, altered = _samples(path, header, wanted, source)
+        rows *= np.array(factors)[:, None]
+        if altered := [chosen[number].name for number in altered]:
+            notes.append(
+                f"checksum: {', '.join(altered)} differ from the header's checksum; the signal file was altered or "
+                "belongs to another header"
+            )
+    return twelve_lead_ecg(
+        rows,
+        [lead for lead in names if lead],
+        rate=frame_rate * min(per_frame),
+        source=source,
+        record=header.record,
+        ignored=ignored,
+        notes=notes,
+    )
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+
+
+def _signal_line(line: str, number: int, source: str) -> SignalLine:
+    def wrong(field: str, found: str, expected: str) -> FormatError:
+        return FormatError(
+            f"{source}: {field} of signal {number} in the WFDB header is {found!r}; expected {expected}. "
+            f"The line is {line[:120]!r}"
+        )
+
+    file, *words = line.split(maxsplit=2)
+    stored = _FORMAT_FIELD.fullmatch(words[0]) if words else None
+    if stored is None or stored["format"] not in _FORMATS:
+        raise wrong(
+            "the format", words[0] if words else "", f"one of {', '.join(_FORMATS)}, for example '16' or '16+24'"
+        )
+    if not re.fullmatch(r"[-\w]+(?:\.\w+)?", file):
+        raise wrong("the signal file", file, "a file name beside the header, such as '00001_hr.dat'")
+    rest = words[1] if len(words) > 1 else ""
+    scale = re.match(r"[-\d.]\S*", rest)
+    parsed = _GAIN_FIELD.fullmatch(scale[0]) if scale else None
+    if scale and parsed is None:
+        raise wrong("the gain", scale[0], "GAIN(BASELINE)/UNIT, such as '1000(0)/mV'")
+    gain, baseline, unit = parsed.group("gain", "baseline", "unit") if parsed else (None, None, None)
+    # ADC resolution, ADC zero, first value, checksum and block size, then the description, which names the lead.
+    rest = rest[scale.end() if scale else 0 :]
+    numbers = _NUMBERS.match(rest)
+    _, adc_zero, _, checksum = ([int(x) for x in (numbers[0] if numbers else "").split()] + 4 * [None])[:4]
+    per_frame = int(stored["frame"] or 1)
+    if per_frame < 1:
+        raise wrong("the number of samples per frame", words[0], "at least 1")
+    return SignalLine(
+        file=file,
+        format=stored["format"],
+        per_frame=per_frame,
+        skew=int(stored["skew"] or 0),
+        offset=int(stored["offset"] or 0),
+        gain=float(gain or 0) or None,
+        baseline=int(baseline) if baseline else adc_zero or 0,
+        unit=unit or "mV",
+        checksum=checksum,
+        name=rest[numbers.end() if numbers else 0 :].strip(),
+    )
+
+
+def _check_signal_file(path: Path, name: str, header: Header, source: str) -> None:
+    """That a signal file is there, long enough, and laid out as the header says."""
+    group = [number for number, signal in enumerate(header.signals) if signal.file == name]
+    signals = [header.signals[number] for number in group]
+    first = signals[0]
+    if group[-1] - group[0] + 1 != len(group) or {signal.format for signal in signals} != {first.format}:
+        raise FormatError(
+            f"{source}: the signals of {name} are not listed one after the other in one format; expected both of a "
+            "WFDB header"
+        )
+    if not path.is_file():
+        raise FormatError(f"{source}: the signal file {name}, which the WFDB header names, is not beside it")
+    size = path.stat().st_size
+    stated = header.n_samples
+    if stated == 0:
+        raise FormatError(f"{source}: the WFDB header states 0 samples; expected their number in its first line")
+    if stated is not None and any(signal.skew >= stated for signal in signals):
+        raise FormatError(f"{source}: a skew in the WFDB header is as long as the record; expected a few samples")
+    width = _FORMATS[first.format]
+    if stated is not None and width is not None:
+        needed = first.offset + int(stated * sum(signal.per_frame for signal in signals) * width)
+        if size < needed:
+            raise FormatError(
+                f"{source}: the signal file {name} has {size} bytes; expected at least {needed} for {stated} samples "
+                f"of {len(signals)} signals in format {first.format}. It is cut off: copy or download it again"
+            )
+    with path.open("rb") as file:
+        head = file.read(20)
+    if head.startswith(b"MATLAB"):
+        raise FormatError(
+            f"{source}: the signal file {name} is a MATLAB 5 file; a WFDB header describes one of version 4: save it "
+            "with scipy.io.savemat(..., format='4') or MATLAB's save -v4"
+        )
+    if path.suffix.lower() == ".mat" and first.offset and first.format == "16":
+        kind, n_rows, n_columns, imaginary, name_length = struct.unpack("<5i", head.ljust(20, b"\0"))
+        matrix = (kind, n_rows, imaginary, 20 + name_length)
+        if matrix != (30, len(signals), 0, first.offset) or (stated is not None and n_columns != stated):
+            raise FormatError(
+                f"{source}: the signal file {name} is not the MATLAB 4 matrix of {len(signals)} x {stated} 16-bit "
+                f"samples at byte {first.offset} that the WFDB header describes"
+            )
+
+
+def _samples(path: Path, header: Header, wanted: list[int], source: str) -> tuple[NDArray[np.float64], list[int]]:
+    """`(leads, samples)` in the header's units, and which of the leads differ from their checksum."""
+    if header.n_samples and all((s.format, s.per_frame, s.skew) == ("16", 1, 0) for s in header.signals):
+        return _plain_samples(path.parent, header, wanted, source)
+    _wfdb()
+    try:
+        # wfdb opens RECORD.hea only, and refuses some dates that publishers write; such headers it gets in a copy.
+        if path.suffix == ".hea" and (not header.clock or _CLOCK.fullmatch(header.clock)):
+            return _wfdb_samples(path.with_suffix(""), header, wanted)
+        with tempfile.TemporaryDirectory(prefix="ecoscale-") as folder:
+            lines = _lines(header.text)
+            lines[0] = f"record {len(header.signals)} 1 {header.n_samples or ''}"
+            (Path(folder) / "record.hea").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            for name in {signal.file for signal in header.signals}:
+                try:
+                    (Path(folder) / name).symlink_to((path.parent / name).resolve())
+                except OSError:
+                    shutil.copyfile(path.parent / name, Path(folder) / name)
+            return _wfdb_samples(Path(folder) / "record", header, wanted)
+    except EcoscaleError:
+        raise
+    except Exception as error:  # wfdb documents no exceptions of its own and lets those of numpy and pandas pass
+        raise FormatError(
+            f"{source}: the signal files {', '.join(dict.fromkeys(s.file for s in header.signals))} cannot be read as "
+            f"the WFDB header describes them ({type(error).__name__}: {error}). Are they whole, and of this record?"
+        ) from error
+
+
+def _wfdb() -> Any:
+    """The package, imported when first needed: it takes pandas and half a second with it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # wfdb 4.3.1 uses what pandas 3.1 deprecates
+        import wfdb
+    return wfdb
+
+
+def _wfdb_samples(stem: Path, header: Header, wanted: list[int]) -> tuple[NDArray[np.float64], list[int]]:
+    signals = [header.signals[number] for number in wanted]
+    record: Any = _wfdb().rdrecord(str(stem), channels=wanted, physical=False, smooth_frames=False)
+    return np.stack(record.dac(expanded=True)), _altered(record.e_d_signal, signals)
+
+
+def _plain_samples(
+    folder: Path, header: Header, wanted: list[int], source: str
+) -> tuple[NDArray[np.float64], list[int]]:
+    """The same of a record in format 16 throughout: little-endian integers, all signals of a file in turn."""
+    signals = [header.signals[number] for number in wanted]
+    files = [signal.file for signal in header.signals]
+    n_samples = header.n_samples or 0
+    stored = {}
+    try:
+        for name in dict.fromkeys(signal.file for signal in signals):
+            first, width = header.signals[files.index(name)], files.count(name)
+            values = np.fromfile(folder / name, "<i2", count=n_samples * width, offset=first.offset)
+            stored[name] = values.reshape(n_samples, width)
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{source}: the signal files {', '.join(set(files))} cannot be read: {error}") from error
+    digital = [
+        stored[signal.file][:, number - files.index(signal.file)]
+        for number, signal in zip(wanted, signals, strict=True)
+    ]
+    rows = np.array(digital, dtype=np.float64)
+    rows[rows == _MISSING_16] = np.nan
+    rows -= np.array([[signal.baseline] for signal in signals])
+    rows /= np.array([[signal.gain or _DEFAULT_GAIN] for signal in signals])
+    return rows, _altered(digital, signals)
+
+
+def _altered(digital: Sequence[NDArray[np.integer]], signals: list[SignalLine]) -> list[int]:
+    """Rows whose sum is not the header's checksum; 0 is what writers put who do not compute it."""
+    return [
+        row
+        for row, (samples, signal) in enumerate(zip(digital, signals, strict=True))
+        if signal.checksum and not signal.skew and (int(samples.sum(dtype=np.int64)) - signal.checksum) % 65536
+    ]

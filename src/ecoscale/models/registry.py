@@ -1,0 +1,60 @@
+"""Networks by name: `create_model`, `list_models`."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from ecoscale.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+_MODELS: dict[str, Callable[..., nn.Module]] = {}
+
+
+def register_model(variant: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """Register `variant(n_leads, n_classes, **config)` under its own name."""
+    _MODELS[variant.__name__] = variant
+    return variant
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the registered networks that match a shell pattern."""
+    return sorted(fnmatch.filter(_MODELS, pattern))
+
+
+def describe_model(name: str) -> str:
+    """One line on a registered network."""
+    return inspect.getdoc(_variant(name)) or ""
+
+
+def create_model(name: str, n_leads: int, n_classes: int, **config: Any) -> nn.Module:
+    """Build a network by name: input `(batch, n_leads, samples)`, output logits `(batch, n_classes)`.
+
+    `config` goes to the network's class. Raises `ModelError` for an unknown name or option.
+
+    >>> create_model("oscnn", n_leads=12, n_classes=6, largest_kernel=89)  # doctest: +ELLIPSIS
+    OSCNN(...
+    """
+    variant = _variant(name)
+    for what, count in (("n_leads", n_leads), ("n_classes", n_classes)):
+        if count < 1:
+            raise ModelError(f"{name}: {what} is {count}; expected at least 1")
+    cls = inspect.get_annotations(variant, eval_str=True)["return"]
+    known = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    if unknown := sorted(set(config) - set(known)):
+        raise ModelError(f"{name} has no option {', '.join(unknown)}; it takes {', '.join(known)}")
+    return variant(n_leads, n_classes, **config)
+
+
+def _variant(name: str) -> Callable[..., nn.Module]:
+    if name not in _MODELS:
+        close = difflib.get_close_matches(name, _MODELS, n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(list_models())}"
+        raise ModelError(f"no model {name!r}; {hint}")
+    return _MODELS[name]

@@ -1,0 +1,121 @@
+"""From an ECG to what a network reads: the same frozen object prepares training data and a user's file.
+
+It travels inside the bundle, so that nothing has to be remembered: rate, window, lead order, filter, scale.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ecoscale.ecg import LEADS, LIMB_LEADS, ECG
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HIGHPASS_ORDER = 2
+
+
+class Preparation(BaseModel):
+    """How an ECG becomes the network's input.
+
+    Order of the steps: leads selected (limb leads derived where they are missing), gaps filled, resampled, high-pass
+    filtered, cut into windows or padded to one, then `(mV - mean) / scale`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: Annotated[float, Field(gt=0, description="samples per second of the network's input, Hz")] = 100.0
+    window: Annotated[int, Field(ge=64, description="samples that the network reads at once")] = 1000
+    leads: Annotated[tuple[str, ...], Field(min_length=1, description="leads, in the network's order")] = LEADS
+    highpass: Annotated[float | None, Field(gt=0, description="corner of the zero-phase high-pass, Hz")] = 0.5
+    overlap: Annotated[float, Field(ge=0, lt=1, description="smallest overlap of windows of a long record")] = 0.0
+    mean: Annotated[float, Field(description="subtracted, mV")] = 0.0
+    scale: Annotated[float, Field(gt=0, description="divided by, mV: one number for all records and leads")] = 1.0
+
+    @field_validator("leads")
+    @classmethod
+    def _canonical(cls, leads: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [lead for lead in leads if lead not in LEADS]:
+            raise ValueError(f"unknown lead {', '.join(unknown)}; the names are {', '.join(LEADS)}")
+        if len(set(leads)) != len(leads):
+            raise ValueError("a lead is named twice")
+        return leads
+
+    @property
+    def n_leads(self) -> int:
+        """Rows of the network's input."""
+        return len(self.leads)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the window in seconds."""
+        return self.window / self.rate
+
+    def conform(self, ecg: ECG) -> NDArray[np.float32]:
+        """The whole record as `(leads, samples)` in mV: leads in order, without gaps, at `rate`, filtered.
+
+        Raises `LeadError` naming leads that are missing and cannot be derived.
+        """
+        if any(lead in LIMB_LEADS and lead not in ecg.leads for lead in self.leads):
+            ecg = ecg.derive_limb_leads()
+        signal = ecg.select(self.leads).fill_gaps().resample(self.rate).signal
+        if self.highpass is None:
+            return signal
+        from scipy.signal import sosfiltfilt
+
+        # Long enough an extension for the filter to settle, short enough for the signal.
+        extension = min(int(2 * self.rate / self.highpass), signal.shape[1] - 1)
+        filtered = sosfiltfilt(_highpass(self.highpass, self.rate), signal, axis=1, padtype="odd", padlen=extension)
+        return filtered.astype(np.float32)
+
+    def starts(self, n_samples: int) -> NDArray[np.int64]:
+        """First sample of each window over a record of `n_samples` at `rate`; the windows cover all of it evenly."""
+        surplus = n_samples - self.window
+        if surplus <= 0:
+            return np.zeros(1, dtype=np.int64)
+        hop = max(1, int(self.window * (1 - self.overlap)))
+        return np.linspace(0, surplus, int(np.ceil(surplus / hop)) + 1).round().astype(np.int64)
+
+    def pad(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`(leads, samples)` with zeros on both sides, up to one window; unchanged if it is long enough."""
+        missing = self.window - signal.shape[1]
+        if missing <= 0:
+            return signal
+        return np.pad(signal, ((0, 0), (missing // 2, missing - missing // 2)))
+
+    def standardise(self, signal: NDArray[np.floating]) -> NDArray[np.float32]:
+        """`(signal - mean) / scale`, mV to the network's units."""
+        return ((np.asarray(signal, dtype=np.float32) - self.mean) / self.scale).astype(np.float32)
+
+    def windows(self, ecg: ECG) -> NDArray[np.float32]:
+        """The network's input: `(windows, leads, window)`."""
+        signal = self.conform(ecg)
+        standard = self.pad(self.standardise(signal))
+        return np.stack([standard[:, start : start + self.window] for start in self.starts(signal.shape[1])])
+
+    def warnings(self, ecg: ECG) -> tuple[str, ...]:
+        """What the preparation adds to or takes from this record, each as `code: explanation`."""
+        found = []
+        if ecg.duration < 0.95 * self.seconds:
+            found.append(
+                f"padded: {ecg.duration:.2f} s of signal in a window of {self.seconds:g} s; the rest is zeros"
+            )
+        if ecg.rate < 0.8 * self.rate:
+            found.append(
+                f"low_rate: sampled at {ecg.rate:g} Hz, below the {self.rate:g} Hz that the network was trained on"
+            )
+        return tuple(found)
+
+
+@lru_cache
+def _highpass(corner: float, rate: float) -> NDArray[np.float64]:
+    """Second-order sections of the Butterworth high-pass."""
+    from scipy.signal import butter
+
+    return butter(HIGHPASS_ORDER, corner, "highpass", fs=rate, output="sos")
+
+

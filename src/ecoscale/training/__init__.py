@@ -1,0 +1,9 @@
+"""Training networks with Lightning: recipes, data, augmentation, losses, runs.
+
+Metrics do not live here (`ecoscale.evaluation`), nor does anything that a user of a trained network needs.
+"""
+
+from ecoscale.training.recipe import Recipe, load_recipe
+from ecoscale.training.run import Run, train
+
+__all__ = ["Recipe", "Run", "load_recipe", "train"]

@@ -1,0 +1,157 @@
+"""The data of a run: prepared stores, the parts that the recipe names, and batches in a reproducible order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ecoscale.datasets import in_share, open_collection
+from ecoscale.datasets.store import STEP, prepare_store
+from ecoscale.errors import RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ecoscale.datasets.store import PreparedStore
+    from ecoscale.training.recipe import Part, Recipe
+
+STATISTICS_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of one store with their labels."""
+
+    collection: str
+    store: PreparedStore
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int8]
+
+    @property
+    def records(self) -> NDArray[np.str_]:
+        """Record ids."""
+        return self.store.records.index.to_numpy(dtype=str)[self.rows]
+
+    @property
+    def patients(self) -> NDArray[np.str_]:
+        """Patient ids, told apart between collections."""
+        return np.char.add(f"{self.collection}:", self.store.records["patient"].to_numpy(dtype=str)[self.rows])
+
+
+class SignalBatches(Dataset):
+    """Batches by lists of positions over several stores: signals in mV `(batch, leads, samples)` and labels."""
+
+    def __init__(self, examples: list[Examples]) -> None:
+        self.examples = examples
+        self.origin = np.concatenate([np.full(len(part.rows), i) for i, part in enumerate(examples)])
+        self.rows = np.concatenate([part.rows for part in examples])
+        self.labels = np.concatenate([part.labels for part in examples])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, positions: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        wanted = np.asarray(positions)
+        signals = np.empty((len(wanted), *self.examples[0].store.signals.shape[1:]), dtype=np.float32)
+        for i, part in enumerate(self.examples):
+            here = np.flatnonzero(self.origin[wanted] == i)
+            signals[here] = part.store.signals[self.rows[wanted[here]]]
+        signals *= STEP
+        return torch.from_numpy(signals), torch.from_numpy(self.labels[wanted])
+
+
+class EpochBatches(Sampler):
+    """Lists of positions; shuffled by seed and epoch alone, so that a resumed run sees what an undisturbed one does."""
+
+    def __init__(self, n_examples: int, batch_size: int, seed: int | None) -> None:
+        self.n_examples, self.batch_size, self.seed = n_examples, batch_size, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.n_examples // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.arange(self.n_examples)
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+        for batch in np.array_split(order, len(self)):
+            yield batch.tolist()
+
+
+class ECGData(lightning.LightningDataModule):
+    """Opens the collections, prepares their stores and serves the recipe's parts."""
+
+    def __init__(self, recipe: Recipe, directories: Mapping[str, Path], stores: Path, progress=None) -> None:
+        super().__init__()
+        self.recipe = recipe
+        if missing := [name for name in recipe.collections if name not in directories]:
+            raise RecipeError(
+                f"recipe {recipe.name} reads {', '.join(missing)}; say where it lies: "
+                + " ".join(f"--data {name}=DIRECTORY" for name in missing)
+            )
+        options = {} if progress is None else {"progress": progress}
+        self.opened = {name: open_collection(directories[name], name) for name in recipe.collections}
+        self.stores = {
+            name: prepare_store(collection, recipe.preparation, stores, **options)
+            for name, collection in self.opened.items()
+        }
+        self.training = [self._part(part) for part in recipe.data.train]
+        self.validation = [self._part(part) for part in recipe.data.validation]
+        self._refuse_shared_patients()
+
+    def _part(self, part: Part) -> Examples:
+        store, collection = self.stores[part.collection], self.opened[part.collection]
+        records = store.records
+        if part.folds is not None:
+            chosen = records["fold"].isin(part.folds).to_numpy()
+        else:
+            assert part.share is not None
+            chosen = in_share(records["patient"], *part.share)
+        rows = np.flatnonzero(chosen)
+        if not len(rows):
+            raise RecipeError(f"data: {part.model_dump(exclude_none=True)} selects no record of {collection.directory}")
+        where = collection.records.index.get_indexer(records.index)
+        labels = collection.labels(self.recipe.findings)[where]
+        return Examples(part.collection, store, rows, labels[rows])
+
+    def _refuse_shared_patients(self) -> None:
+        training = {patient for part in self.training for patient in part.patients}
+        validation = {patient for part in self.validation for patient in part.patients}
+        if shared := sorted(training & validation):
+            raise RecipeError(f"data: {len(shared)} patients are in training and validation, {shared[0]} among them")
+
+    def statistics(self) -> tuple[float, float]:
+        """Mean and standard deviation of the training signals over all records, leads and samples, in mV."""
+        count, total, squares = 0, 0.0, 0.0
+        for part in self.training:
+            for rows in np.array_split(part.rows, -(-len(part.rows) // STATISTICS_ROWS)):
+                signals = part.store.signals[rows].astype(np.float64) * STEP
+                count, total, squares = count + signals.size, total + signals.sum(), squares + (signals**2).sum()
+        mean = total / count
+        return float(mean), float(np.sqrt(squares / count - mean**2))
+
+    def train_dataloader(self) -> DataLoader:
+        """Training batches in the epoch's order."""
+        return self._loader(self.training, self.recipe.seed)
+
+    def val_dataloader(self) -> DataLoader:
+        """Validation batches in order."""
+        return self._loader(self.validation, None)
+
+    def _loader(self, examples: list[Examples], seed: int | None) -> DataLoader:
+        batches = SignalBatches(examples)
+        sampler = EpochBatches(len(batches), self.recipe.optimisation.batch_size, seed)
+        # Batches are gathered from a memory map in a few hundred microseconds; worker processes would cost more.
+        return DataLoader(batches, sampler=sampler, batch_size=None, num_workers=0)

@@ -1,0 +1,118 @@
+"""The Lightning module: a network, the masked loss, the optimiser and the validation scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ecoscale.datasets import UNKNOWN
+from ecoscale.evaluation import macro_auroc
+from ecoscale.models import create_model
+from ecoscale.training.augmentation import augment
+
+if TYPE_CHECKING:
+    from ecoscale.preparation import Preparation
+    from ecoscale.training.recipe import Recipe
+
+
+def masked_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross entropy averaged over the labels that are known (`(batch, findings)` both)."""
+    known = labels != UNKNOWN
+    return F.binary_cross_entropy_with_logits(logits[known], labels[known].to(logits.dtype))
+
+
+class TrainingModule(lightning.LightningModule):
+    """Trains the recipe's network on signals in mV; `preparation` carries the scale of the training data."""
+
+    def __init__(self, recipe: Recipe, preparation: Preparation) -> None:
+        super().__init__()
+        self.recipe, self.preparation = recipe, preparation
+        torch.manual_seed(recipe.seed)
+        self.network = create_model(
+            recipe.model.name, preparation.n_leads, len(recipe.findings), **recipe.model.config
+        )
+        decay = recipe.optimisation.ema_decay
+        self.average = None if decay is None else AveragedModel(
+            self.network, multi_avg_fn=_warmed_up_average(decay), use_buffers=True
+        )
+        self._validated: list[tuple[Tensor, Tensor]] = []
+        self.validation_logits: np.ndarray | None = None
+
+    @property
+    def best_network(self) -> nn.Module:
+        """The network to ship: the average of the weights where the recipe keeps one."""
+        return self.network if self.average is None else self.average.module
+
+    def _standardise(self, signals: Tensor) -> Tensor:
+        return (signals - self.preparation.mean) / self.preparation.scale
+
+    def on_train_epoch_start(self) -> None:
+        """Seed by the epoch, so that a resumed run draws the same dropout as an undisturbed one."""
+        torch.manual_seed(_seed(self.recipe.seed, self.current_epoch))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        """Loss of one augmented batch."""
+        signals, labels = batch
+        generator = torch.Generator().manual_seed(_seed(self.recipe.seed, self.current_epoch, batch_index))
+        signals = augment(signals, self.recipe.augmentation, self.preparation.rate, generator)
+        loss = masked_loss(self.network(self._standardise(signals)), labels)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(labels))
+        return loss
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Move the average of the weights."""
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _batch_index: int) -> None:
+        """Keep logits and labels; scores are taken over the whole part."""
+        signals, labels = batch
+        self._validated.append((self.best_network(self._standardise(signals)), labels))
+
+    def on_validation_epoch_end(self) -> None:
+        """Loss and macro AUROC over the validation part."""
+        logits = torch.cat([logits for logits, _ in self._validated])
+        labels = torch.cat([labels for _, labels in self._validated])
+        self._validated.clear()
+        self.validation_logits = logits.cpu().numpy()
+        self.log("val_loss", masked_loss(logits, labels), prog_bar=True)
+        probabilities = logits.sigmoid().cpu().numpy()
+        self.log("val_macro_auroc", float(macro_auroc(labels.cpu().numpy(), probabilities)), prog_bar=True)
+
+    def configure_optimizers(self) -> dict:  # type: ignore[override]
+        """AdamW, without weight decay on batch norms and biases, and the recipe's schedule."""
+        options = self.recipe.optimisation
+        groups = [
+            {"params": [p for p in self.network.parameters() if p.ndim > 1], "weight_decay": options.weight_decay},
+            {"params": [p for p in self.network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=options.learning_rate)
+        steps = int(self.trainer.estimated_stepping_batches)
+        if options.schedule == "one_cycle":
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, options.learning_rate, total_steps=steps, pct_start=options.warmup
+            )
+        else:
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _seed(*parts: int) -> int:
+    """One seed from several numbers."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def _warmed_up_average(decay: float):
+    """An exponential moving average that follows closely at first, so that a short run is not held at its start."""
+
+    def update(averaged, current, count) -> None:
+        warmed = min(decay, (1 + float(count)) / (10 + float(count)))
+        get_ema_multi_avg_fn(warmed)(averaged, current, count)
+
+    return update

@@ -1,0 +1,141 @@
+"""Recipes: everything that a training run depends on, as validated YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ecoscale.errors import RecipeError
+from ecoscale.findings import CODE_FINDINGS, FINDINGS
+from ecoscale.preparation import Preparation
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSection(_Section):
+    """Which network, by its registered name, and its options."""
+
+    name: str
+    config: dict[str, Any] = {}
+
+
+class Part(_Section):
+    """Records of one collection: by the publisher's folds, or by a share of its patients (a seeded hash)."""
+
+    collection: str
+    folds: tuple[int, ...] | None = None
+    share: tuple[Probability, Probability] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Part:
+        if (self.folds is None) == (self.share is None):
+            raise ValueError("give either folds or share")
+        return self
+
+
+class DataSection(_Section):
+    """What is trained on, and what the stopping, thresholds and calibration are chosen on."""
+
+    train: Annotated[tuple[Part, ...], Field(min_length=1)]
+    validation: Annotated[tuple[Part, ...], Field(min_length=1)]
+
+
+class Augmentation(_Section):
+    """Random changes to training signals, each drawn anew for every record of every batch. All default to none."""
+
+    gain: Annotated[float, Field(ge=0, description="sigma of the log of one gain for all leads")] = 0.0
+    lead_gain: Annotated[float, Field(ge=0, description="sigma of the log of each lead's own gain")] = 0.0
+    noise: Annotated[float, Field(ge=0, description="largest standard deviation of white noise, mV")] = 0.0
+    wander: Annotated[float, Field(ge=0, description="largest amplitude of a 0.5-1 Hz baseline, mV")] = 0.0
+    lead_dropout: Annotated[Probability, Field(description="probability for each lead to be zeroed")] = 0.0
+    crop: Annotated[Probability, Field(description="probability to keep a random part, zero-padded on both sides")] = 0.0
+    shortest_crop: Annotated[Probability, Field(description="shortest part kept by crop, as a share of the window")] = 0.6
+
+
+class Optimisation(_Section):
+    """AdamW (Loshchilov and Hutter 2019) and its schedule."""
+
+    epochs: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    learning_rate: Annotated[float, Field(gt=0, description="peak")] = 3e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    warmup: Annotated[Probability, Field(description="share of the steps in which the rate rises (one_cycle)")] = 0.3
+    gradient_clip: Annotated[float | None, Field(gt=0, description="largest norm of the gradient")] = 1.0
+    patience: Annotated[int | None, Field(ge=1, description="epochs without a better validation macro AUROC")] = None
+    ema_decay: Annotated[float | None, Field(gt=0, lt=1, description="moving average of the weights, each step")] = None
+
+
+class Recipe(_Section):
+    """A whole recipe."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    description: str = ""
+    findings: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(finding.name for finding in CODE_FINDINGS)
+    model: ModelSection
+    preparation: Preparation = Preparation()
+    data: DataSection
+    augmentation: Augmentation = Augmentation()
+    optimisation: Optimisation = Optimisation()
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _known(self) -> Recipe:
+        from ecoscale.datasets import list_collections
+        from ecoscale.models import list_models
+
+        if unknown := [finding for finding in self.findings if finding not in FINDINGS]:
+            raise ValueError(f"findings: unknown {', '.join(unknown)}; there are {', '.join(FINDINGS)}")
+        if self.model.name not in list_models():
+            raise ValueError(f"model.name: no model {self.model.name!r}; there are {', '.join(list_models())}")
+        for part in (*self.data.train, *self.data.validation):
+            if part.collection not in list_collections():
+                raise ValueError(f"data: no collection {part.collection!r}; there are {', '.join(list_collections())}")
+        return self
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """Names of the collections that the recipe reads."""
+        return tuple(dict.fromkeys(part.collection for part in (*self.data.train, *self.data.validation)))
+
+    def to_yaml(self) -> str:
+        """The whole recipe, defaults included."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=120)
+
+
+def load_recipe(path: str | Path, **changes: Any) -> Recipe:
+    """Read a recipe. `changes` replaces keys, dotted ones by `__` (`optimisation__epochs=3`).
+
+    Raises `RecipeError` naming the file and each key that is wrong.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror}); give the path of a recipe (YAML)") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: expected a mapping with the keys {', '.join(Recipe.model_fields)}")
+    for key, value in changes.items():
+        section = content
+        *parents, last = key.split("__")
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = value
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        problems = [
+            f"  {'.'.join(map(str, problem['loc'])) or 'recipe'}: {problem['msg']}"
+            + (f" (found {problem['input']!r})" if problem["type"] not in ("missing", "value_error") else "")
+            for problem in error.errors()
+        ]
+        raise RecipeError(f"{path}: not a valid recipe\n" + "\n".join(problems)) from error

@@ -1,0 +1,275 @@
+"""A training run: its folder, its checkpoints, its history; begun, resumed and finished here.
+
+A run folder holds `recipe.yaml` (in full), `environment.json`, `preparation.json` (with the scale of the training
+data), `split.csv` (every record and its part), `history.csv` (one row an epoch), `validation.npz` (the best epoch's
+logits with labels, records and patients), `checkpoints/`, and `logs/` for TensorBoard and CSV.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lightning
+import numpy as np
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from ecoscale.errors import RecipeError
+from ecoscale.preparation import Preparation
+from ecoscale.training.data import ECGData
+from ecoscale.training.module import TrainingModule
+from ecoscale.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MONITORED = "val_macro_auroc"
+_BEST, _LAST = "best.ckpt", "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, finished or not."""
+
+    folder: Path
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe in full."""
+        return Recipe.model_validate(yaml.safe_load(self._text("recipe.yaml")))
+
+    @property
+    def preparation(self) -> Preparation:
+        """The preparation with the training data's scale."""
+        return Preparation.model_validate_json(self._text("preparation.json"))
+
+    @property
+    def environment(self) -> dict:
+        """Versions, threads and collections of the run."""
+        return json.loads(self._text("environment.json"))
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One row an epoch; empty before the first has ended."""
+        path = self.folder / "history.csv"
+        if not path.exists():
+            return []
+        with path.open(newline="") as stream:
+            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+
+    @property
+    def validation(self) -> dict[str, np.ndarray]:
+        """`logits`, `labels`, `records`, `patients`, `collections` of the validation part at the best epoch."""
+        path = self.folder / "validation.npz"
+        if not path.exists():
+            raise RecipeError(f"{path}: not there yet; no epoch of this run has ended")
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """Where to go on from."""
+        path = self.folder / "checkpoints" / _LAST
+        return path if path.exists() else None
+
+    def load_network(self) -> torch.nn.Module:
+        """The network of the best epoch, in evaluation mode."""
+        path = self.folder / "checkpoints" / _BEST
+        if not path.exists():
+            raise RecipeError(f"{path}: not there; train the recipe first (ecoscale train)")
+        module = TrainingModule(self.recipe, self.preparation)
+        # Only tensors and plain values are loaded: a checkpoint from elsewhere must not run code.
+        module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+        return module.best_network.eval()
+
+    def _text(self, name: str) -> str:
+        path = self.folder / name
+        if not path.exists():
+            raise RecipeError(f"{path}: not found; {self.folder} is not the folder of a training run")
+        return path.read_text()
+
+
+def train(
+    recipe: Recipe,
+    directories: Mapping[str, Path],
+    folder: Path,
+    *,
+    stores: Path | None = None,
+    resume: bool = False,
+    progress=None,
+    show_progress: bool = True,
+) -> Run:
+    """Train a recipe into `folder`, or go on with the run that is there (`resume`).
+
+    `directories` says where each collection lies. `stores` holds the prepared signals (default: `stores` beside the
+    run). Checkpoints are written at the end of every epoch; all randomness is drawn from the seed and the epoch, so that
+    a run that was killed and resumed has the same history as an undisturbed one on the same processor.
+    Raises `RecipeError` if the folder holds another run, or nothing to resume.
+    """
+    run = Run(folder)
+    started = (folder / "recipe.yaml").exists()
+    if started and not resume:
+        raise RecipeError(f"{folder}: holds a run already; go on with it (--resume) or choose another folder (--out)")
+    if resume and not started:
+        raise RecipeError(f"{folder}: no run to resume here; start it without --resume")
+    if resume and run.recipe != recipe:
+        raise RecipeError(f"{folder}: its recipe differs from the one given; resume it without changes, or start anew")
+    lightning.seed_everything(recipe.seed, verbose=False)
+    data = ECGData(recipe, directories, stores or folder.parent / "stores", progress)
+    if started:
+        preparation = run.preparation
+    else:
+        mean, scale = data.statistics()
+        preparation = recipe.preparation.model_copy(update={"mean": round(mean, 6), "scale": round(scale, 6)})
+        _write_start(folder, recipe, preparation, data)
+    module = TrainingModule(recipe, preparation)
+    callbacks: list[Callback] = [
+        History(folder / "history.csv"),
+        ValidationOutput(folder / "validation.npz", data),
+        LearningRateMonitor("epoch"),
+        ModelCheckpoint(
+            dirpath=folder / "checkpoints",
+            filename="best",
+            monitor=MONITORED,
+            mode="max",
+            save_last=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
+    ]
+    if recipe.optimisation.patience is not None:
+        callbacks.append(
+            EarlyStopping(MONITORED, mode="max", patience=recipe.optimisation.patience, check_on_train_epoch_end=True)
+        )
+    if show_progress:
+        callbacks.append(RichProgressBar())
+    trainer = lightning.Trainer(
+        max_epochs=recipe.optimisation.epochs,
+        accelerator="auto",
+        devices=1,
+        callbacks=callbacks,
+        logger=[
+            TensorBoardLogger(folder / "logs", name="tensorboard", version="", default_hp_metric=False),
+            CSVLogger(folder / "logs", name="csv", version="resumed" if resume else "begun"),
+        ],
+        gradient_clip_val=recipe.optimisation.gradient_clip,
+        enable_progress_bar=show_progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=50,
+    )
+    trainer.fit(module, datamodule=data, ckpt_path=run.last_checkpoint if resume else None, weights_only=False)
+    return run
+
+
+def _write_start(folder: Path, recipe: Recipe, preparation: Preparation, data: ECGData) -> None:
+    """Write what is known before the first epoch; the recipe last, since its presence says that a run has begun."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "preparation.json").write_text(preparation.model_dump_json(indent=1))
+    environment = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "packages": {name: _version(name) for name in ("ecoscale", "torch", "lightning", "numpy", "scipy", "wfdb")},
+        "stores": {
+            name: {
+                "collection": data.opened[name].title,
+                "records": len(store),
+                "unreadable": store.manifest["unreadable"],
+                "digest": store.manifest["records_digest"],
+            }
+            for name, store in data.stores.items()
+        },
+    }
+    (folder / "environment.json").write_text(json.dumps(environment, indent=1))
+    with (folder / "split.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("part", "collection", "record", "patient"))
+        for part, members in (("train", data.training), ("validation", data.validation)):
+            for examples in members:
+                rows = zip(examples.records, examples.patients, strict=True)
+                writer.writerows((part, examples.collection, record, patient) for record, patient in rows)
+    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+class History(Callback):
+    """One row an epoch in a CSV file. Rows travel in the checkpoint, so that a resumed run goes on with them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+        self._began = 0.0
+
+    def state_dict(self) -> dict:
+        """The rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take up the rows of the checkpoint."""
+        self.rows = list(state_dict["rows"])
+
+    def on_train_epoch_start(self, *_: object) -> None:
+        """Start the clock."""
+        self._began = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Add the epoch's row. The file is replaced whole, so that it is never half written."""
+        names = ("train_loss", "val_loss", MONITORED)
+        scores = {name: float(trainer.callback_metrics[name]) for name in names}
+        self.rows.append({"epoch": module.current_epoch, **scores, "seconds": time.perf_counter() - self._began})
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, self.rows[0].keys())
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(partial, self.path)
+
+
+class ValidationOutput(Callback):
+    """Keeps the validation logits of the best epoch, from which thresholds and calibration are chosen."""
+
+    def __init__(self, path: Path, data: ECGData) -> None:
+        self.path = path
+        self.best = -np.inf
+        self.about = {
+            "labels": np.concatenate([part.labels for part in data.validation]),
+            "records": np.concatenate([part.records for part in data.validation]),
+            "patients": np.concatenate([part.patients for part in data.validation]),
+            "collections": np.concatenate([np.full(len(part.rows), part.collection) for part in data.validation]),
+        }
+
+    def state_dict(self) -> dict:
+        """The best score so far."""
+        return {"best": float(self.best)}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take up the best score."""
+        self.best = state_dict["best"]
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Write the logits if this epoch is the best, by the rule that the checkpoint follows."""
+        score = float(trainer.callback_metrics[MONITORED])
+        assert isinstance(module, TrainingModule)
+        assert module.validation_logits is not None
+        if score > self.best:
+            self.best = score
+            partial = self.path.with_name("validation.partial.npz")
+            np.savez_compressed(partial, logits=module.validation_logits, **self.about)
+            os.replace(partial, self.path)

@@ -1,0 +1,80 @@
+"""The networks compute what the papers' public implementations compute (`../shared/golden`)."""
+
+import json
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ecoscale.models import create_model
+from ecoscale.models.ecoscalenet import from_reference_state_dict
+
+GOLDEN = Path(os.environ.get("ECOSCALE_GOLDEN", Path(__file__).parents[2] / ".." / "shared" / "golden")) / "golden.json"
+if not GOLDEN.exists():
+    pytest.skip(f"no reference outputs at {GOLDEN}; set ECOSCALE_GOLDEN", allow_module_level=True)
+CASES = json.loads(GOLDEN.read_text())
+
+
+def reference_state(shapes):
+    """Every tensor made from its key, as `../shared/golden/README.md` prescribes."""
+    state = {}
+    for key, shape in shapes.items():
+        noise = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape).astype(np.float32)
+        if key.endswith("running_var"):
+            value = np.exp(0.1 * noise)
+        elif key.endswith(("running_mean", "bias")):
+            value = 0.1 * noise
+        elif noise.ndim == 1:
+            value = 1 + 0.1 * noise
+        else:
+            value = noise * np.sqrt(2 / np.prod(shape[1:]))
+        state[key] = torch.from_numpy(value.astype(np.float32))
+    return state
+
+
+def zero_outside_branches(state, layers):
+    for index, branches in enumerate(layers):
+        dense = state[f"net.{index}.conv1d.weight"]
+        largest, row = dense.shape[-1], 0
+        for _, channels, size in branches:
+            right = int(np.ceil((largest - 1) / 2) - np.ceil((size - 1) / 2))
+            dense[row : row + channels, :, largest - right :] = 0
+            dense[row : row + channels, :, : largest - right - size] = 0
+            row += channels
+    return state
+
+
+def logits(model, length):
+    x = np.random.default_rng(0).standard_normal((2, 12, length)).astype(np.float32)
+    with torch.inference_mode():
+        return model.eval()(torch.from_numpy(x)).numpy()
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("ecoscalenet")])
+def test_ecoscalenet_equals_the_authors_implementation(name):
+    case = CASES[name]
+    model = create_model("ecoscalenet", n_leads=12, n_classes=6, kernel_sizes=case["kernel_sizes"])
+    assert sum(p.numel() for p in model.parameters()) == case["parameters"]
+    state = from_reference_state_dict(reference_state(case["shapes"]))
+    state |= {k: v for k, v in model.state_dict().items() if k.endswith("num_batches_tracked")}
+    model.load_state_dict(state, strict=True)
+    np.testing.assert_allclose(logits(model, case["length"]), case["logits"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("os_cnn")])
+def test_oscnn_equals_the_authors_implementation(name):
+    case = CASES[name]
+    model = create_model("oscnn", n_leads=12, n_classes=6, largest_kernel=case["largest_kernel"])
+    assert sum(p.numel() for p in model.parameters()) == case["parameters_nonzero"]
+    model.load_dense_state_dict(zero_outside_branches(reference_state(case["shapes"]), case["layers"]))
+    np.testing.assert_allclose(logits(model, case["length"]), case["logits"], rtol=1e-4)
+
+
+def test_dense_weights_outside_a_branch_are_refused():
+    case = CASES["os_cnn_cap19"]
+    model = create_model("oscnn", n_leads=12, n_classes=6, largest_kernel=19)
+    with pytest.raises(Exception, match="not zero"):
+        model.load_dense_state_dict(reference_state(case["shapes"]))
