@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
+from ecoscale.bundle import Bundle
+from ecoscale.errors import BundleError, EcoscaleError
 from ecoscale.findings import DISCLAIMER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ecoscale.ecg import ECG
+
+SELF_TEST_TOLERANCE = 1e-3
+"""Largest difference of a self-test logit, absolute and relative: processors round sums in different orders."""
 
 
 @dataclass(frozen=True)
@@ -57,3 +74,149 @@ class Prediction:
             "bundle": self.bundle,
             "disclaimer": self.disclaimer,
         }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that could not be read or classified, and why."""
+
+    source: str
+    record: str
+    error: str
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain values, the form of one line of `ecoscale predict --format json`."""
+        return {"source": self.source, "record": self.record, "error": self.error}
+
+
+class Readable(Protocol):
+    """Something that yields one ECG when it is read, such as `ecoscale.formats.Recording`."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        ...
+
+    @property
+    def record(self) -> str | None:
+        """The recording within the file, where it holds several."""
+        ...
+
+    def read(self) -> ECG:
+        """The ECG. Raises `EcoscaleError`."""
+        ...
+
+
+class Classifier:
+    """Classifies ECGs with a bundle.
+
+    >>> classifier = Classifier.load()
+    >>> prediction = classifier.predict(read_ecg("record.hea"))  # doctest: +SKIP
+    >>> prediction.findings["AF"].probability, prediction.present  # doctest: +SKIP
+    (0.98, ('AF',))
+
+    Probabilities are calibrated. A record longer than the network's window is cut into windows that cover all of it
+    evenly, and its probability is the mean over them.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        import onnxruntime
+
+        self.bundle = bundle
+        self.preparation = bundle.manifest.preparation
+        self.labels = bundle.manifest.labels
+        options = onnxruntime.SessionOptions()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(bundle.model), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions share no parent but Exception
+            raise BundleError(f"{bundle.model}: onnxruntime cannot load it ({error})") from error
+        self._slope = np.array([label.slope for label in self.labels])
+        self._intercept = np.array([label.intercept for label in self.labels])
+        self._self_test()
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, *, threads: int | None = None) -> Classifier:
+        """A classifier from a bundle's folder, a shipped bundle's name, or None for the default bundle.
+
+        `threads` bounds the processor threads of one inference (default: all). Raises `BundleError` when a checksum or
+        the self-test fails.
+        """
+        return cls(Bundle.load(path), threads)
+
+    def logits(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's output `(batch, findings)` for prepared windows `(batch, leads, samples)`."""
+        (logits,) = self._session.run(["logits"], {"signal": windows})
+        return np.asarray(logits)
+
+    def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Calibrated probabilities of logits `(batch, findings)`."""
+        score = np.clip(self._slope * np.asarray(logits, dtype=np.float64) + self._intercept, -500, 500)
+        return 1 / (1 + np.exp(-score))
+
+    def predict(self, ecg: ECG) -> Prediction:
+        """What one ECG shows. Raises `LeadError` if leads are missing that cannot be derived."""
+        return self.predict_batch([ecg])[0]
+
+    def predict_batch(self, ecgs: Sequence[ECG]) -> list[Prediction]:
+        """What several ECGs show, in one pass of the network."""
+        return self._predict([(ecg, self.preparation.windows(ecg)) for ecg in ecgs])
+
+    def classify(
+        self, recordings: Iterable[Readable], batch_size: int = 32
+    ) -> Iterator[tuple[ECG, Prediction] | Failure]:
+        """Read and classify recordings as they come, in order; memory holds one batch.
+
+        One that cannot be read or prepared comes out as a `Failure`, and the others go on.
+        """
+        recordings = iter(recordings)
+        while waiting := [self._read(recording) for recording in islice(recordings, batch_size)]:
+            predictions = iter(self._predict([item for item in waiting if not isinstance(item, Failure)]))
+            for item in waiting:
+                yield item if isinstance(item, Failure) else (item[0], next(predictions))
+
+    def _read(self, recording: Readable) -> tuple[ECG, NDArray[np.float32]] | Failure:
+        try:
+            ecg = recording.read()
+            return ecg, self.preparation.windows(ecg)
+        except EcoscaleError as error:
+            return Failure(str(recording.path), recording.record or "", str(error))
+
+    def _predict(self, prepared: Sequence[tuple[ECG, NDArray[np.float32]]]) -> list[Prediction]:
+        if not prepared:
+            return []
+        probabilities = self.probabilities(self.logits(np.concatenate([windows for _, windows in prepared])))
+        last = np.cumsum([len(windows) for _, windows in prepared])
+        return [
+            self._prediction(ecg, own.mean(axis=0))
+            for (ecg, _), own in zip(prepared, np.split(probabilities, last[:-1]), strict=True)
+        ]
+
+    def _prediction(self, ecg: ECG, probabilities: NDArray[np.float64]) -> Prediction:
+        findings = {
+            label.name: FindingResult(label.name, label.title, label.snomed, float(probability), label.threshold)
+            for label, probability in zip(self.labels, probabilities, strict=True)
+        }
+        warnings = (*ecg.check(), *self.preparation.warnings(ecg))
+        return Prediction(ecg.source, ecg.record, findings, warnings, self.bundle.title)
+
+    def _self_test(self) -> None:
+        signal, expected = self.bundle.self_test()
+        try:
+            found = self.logits(signal)
+        except Exception as error:  # onnxruntime's exceptions share no parent but Exception
+            raise BundleError(f"{self.bundle.path}: the self-test does not run ({error})") from error
+        if found.shape != expected.shape or found.shape[1] != len(self.labels):
+            raise BundleError(
+                f"{self.bundle.path}: the self-test gives logits of shape {found.shape}; expected {expected.shape} for "
+                f"{len(self.labels)} labels"
+            )
+        if not np.allclose(found, expected, rtol=SELF_TEST_TOLERANCE, atol=SELF_TEST_TOLERANCE):
+            raise BundleError(
+                f"{self.bundle.path}: self-test failed: logits differ by up to {np.abs(found - expected).max():.3g} from "
+                "those at packing; the network does not compute here what it did there, so it must not be used"
+            )

@@ -216,6 +216,14 @@ def test_a_rate_that_the_header_lacks_must_be_given(tmp_path):
     assert read_ecg(header, rate=360).rate == 360
 
 
+@pytest.mark.parametrize(("scale", "baseline"), [("1000/mV 16 7", 7), ("1000(3)/mV 16 7", 3), ("1000/mV 16 0", 0)])
+def test_a_baseline_that_the_header_lacks_is_its_adc_zero(tmp_path, scale, baseline):
+    digital = digital_signal()
+    header = write_record(tmp_path, digital)
+    header.write_text(header.read_text().replace("1000(0)/mV 16 0", scale))
+    np.testing.assert_allclose(read_ecg(header).signal, (digital.T - baseline) / 1000, rtol=1e-5)
+
+
 def test_a_gain_that_the_header_lacks_is_reported(tmp_path):
     digital = digital_signal()
     for scale in ("0/mV", "0"):

@@ -1,0 +1,5 @@
+"""`python -m ecoscale`: the command."""
+
+from ecoscale.cli import app
+
+app()

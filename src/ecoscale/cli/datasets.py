@@ -1,0 +1,38 @@
+"""`ecoscale datasets`: the collections that can be read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def datasets(
+    name: Annotated[str | None, typer.Argument(help="Describe this collection.", show_default=False)] = None,
+) -> None:
+    """List the public collections that ecoscale reads, or describe one: source, licence, counts, traps.
+
+    Examples:
+
+      ecoscale datasets
+
+      ecoscale datasets code15
+    """
+    import inspect
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ecoscale.datasets import list_collections
+    from ecoscale.errors import DatasetError
+
+    collections = list_collections()
+    if name is None:
+        table = Table("name", "collection", "source", "licence", box=None, header_style="bold", pad_edge=False)
+        for cls in collections.values():
+            table.add_row(cls.name, cls.title, cls.source, cls.licence)
+        Console().print(table)
+        return
+    if name not in collections:
+        raise DatasetError(f"no collection {name!r}; there are {', '.join(collections)}")
+    typer.echo(inspect.getdoc(inspect.getmodule(collections[name])))

@@ -1,0 +1,45 @@
+"""`ecoscale models`: the networks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def models(
+    pattern: Annotated[str, typer.Argument(help="Names, as a shell pattern.")] = "*",
+    leads: Annotated[int, typer.Option(min=1, help="Number of leads.")] = 12,
+    classes: Annotated[int, typer.Option(min=1, help="Number of findings.")] = 6,
+    samples: Annotated[int, typer.Option(min=64, help="Length for which operations are counted.")] = 4096,
+) -> None:
+    """List the networks with their parameters and operations (needs ecoscale[train]).
+
+    Examples:
+
+      ecoscale models
+
+      ecoscale models 'oscnn*' --samples 1000
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from ecoscale.errors import MissingExtraError, ModelError
+
+    try:
+        from ecoscale.complexity import measure_complexity
+        from ecoscale.models import create_model, describe_model, list_models
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("listing networks", error.name or "torch", "train") from error
+    import torch
+
+    names = list_models(pattern)
+    if not names:
+        raise ModelError(f"no model matches {pattern!r}; there are {', '.join(list_models())}")
+    table = Table("model", "parameters", f"GMAC at {samples}", "what", box=None, header_style="bold", pad_edge=False)
+    for name in names:
+        with torch.device("meta"):
+            network = create_model(name, leads, classes)
+        cost = measure_complexity(network, leads, samples)
+        table.add_row(name, f"{cost.parameters:,}", f"{cost.macs / 1e9:.3f}", describe_model(name))
+    Console().print(table)

@@ -1,0 +1,77 @@
+"""A network to ONNX, with its outputs compared on every export."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import nn
+
+from ecoscale.errors import BundleError
+from ecoscale.models.omniscale import OmniScaleConv
+
+OPSET = 18
+PARITY_TOLERANCE = 1e-3
+"""Largest difference of a logit that an export may have from the network."""
+
+
+@dataclass(frozen=True)
+class ExportedNetwork:
+    """ONNX bytes, and how far its logits are from the network's on the signals that it was compared on."""
+
+    onnx: bytes
+    max_difference: float
+    compared: int
+
+
+def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
+    """Export a network for the leads and length of `signals`, any batch size; input `signal`, output `logits`.
+
+    `signals` are prepared ones `(batch, leads, samples)`, at least two, on which the exported network is compared with
+    the network. Raises `BundleError` if their logits differ by more than `PARITY_TOLERANCE`.
+    """
+    if len(signals) < 2:
+        raise BundleError(f"{len(signals)} signals to compare the export on; at least two are needed")
+    network = copy.deepcopy(network).cpu().eval()
+    for module in network.modules():
+        if isinstance(module, OmniScaleConv):
+            module.method = "direct"
+    inputs = torch.from_numpy(np.ascontiguousarray(signals, dtype=np.float32))
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        # torch's exporter trips over a deprecation of its own, and logs that torchvision is absent.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        path = Path(folder) / "model.onnx"
+        program = torch.onnx.export(
+            network,
+            (inputs[:2],),
+            dynamo=True,
+            input_names=["signal"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=OPSET,
+            verbose=False,
+        )
+        assert program is not None
+        program.save(path, external_data=False)
+        onnx = path.read_bytes()
+    with torch.inference_mode():
+        expected = torch.cat([network(part) for part in inputs.split(64)]).numpy()
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    found = np.concatenate(
+        [np.asarray(session.run(["logits"], {"signal": part.numpy()})[0]) for part in inputs.split(64)]
+    )
+    difference = float(np.abs(found - expected).max())
+    if not difference <= PARITY_TOLERANCE:
+        raise BundleError(
+            f"the exported network's logits differ by {difference:.3g} from the network's; at most {PARITY_TOLERANCE:g} "
+            "is accepted, so nothing was written"
+        )
+    return ExportedNetwork(onnx, difference, len(inputs))

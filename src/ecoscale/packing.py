@@ -1,0 +1,146 @@
+"""From a training run to a bundle: calibration and thresholds from its validation part, the export, the model card."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ecoscale import __version__
+from ecoscale.bundle import Label, Manifest, write_bundle
+from ecoscale.complexity import measure_complexity
+from ecoscale.datasets.synthetic import synthetic_ecg
+from ecoscale.evaluation import choose_thresholds, evaluate, fit_platt
+from ecoscale.export import export_onnx
+from ecoscale.findings import DISCLAIMER, FINDINGS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ecoscale.bundle import Bundle
+    from ecoscale.evaluation import Evaluation
+    from ecoscale.preparation import Preparation
+    from ecoscale.training import Recipe, Run
+
+SELF_TEST_CASES: tuple[tuple[str, ...], ...] = ((), ("AF",), ("LBBB",), ("SB", "1dAVb"))
+"""Synthetic ECGs that make the self-test's input."""
+
+
+def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1") -> Bundle:
+    """Make a bundle of a run's best epoch.
+
+    Each finding's calibration (Platt) and then its F1-optimal threshold are chosen on the run's validation part; the
+    figures in the bundle and its card are of the same part, beside cross-fitted ones that are not optimistic.
+    """
+    recipe, preparation, validation = run.recipe, run.preparation, run.validation
+    labels, logits = validation["labels"], validation["logits"]
+    calibration = fit_platt(labels, logits, names=recipe.findings)
+    probabilities = calibration.probabilities(logits)
+    thresholds = choose_thresholds(labels, probabilities, names=recipe.findings)
+    part = describe_parts(recipe.data.validation)
+    chosen = f"F1-optimal for each finding on the validation part ({part}), after calibration"
+    evaluation = evaluate(
+        labels,
+        probabilities,
+        thresholds.values,
+        recipe.findings,
+        validation["patients"],
+        context={"dataset": part, "thresholds": chosen, "thresholds_chosen_here": True},
+    )
+    network = run.load_network()
+    self_test = _self_test_signals(preparation)
+    exported = export_onnx(network, self_test)
+    cost = measure_complexity(network, preparation.n_leads, preparation.window)
+    manifest = Manifest(
+        name=name or recipe.name,
+        version=version,
+        created=datetime.now(UTC).date().isoformat(),
+        description=recipe.description,
+        labels=tuple(
+            Label(
+                name=finding,
+                title=FINDINGS[finding].title,
+                snomed=FINDINGS[finding].snomed,
+                threshold=float(threshold),
+                slope=float(slope),
+                intercept=float(intercept),
+            )
+            for finding, threshold, slope, intercept in zip(
+                recipe.findings, thresholds.values, calibration.slope, calibration.intercept, strict=True
+            )
+        ),
+        preparation=preparation,
+        thresholds_chosen="; ".join((chosen, *thresholds.warnings)),
+        calibration_chosen="; ".join((f"Platt scaling on the validation part ({part})", *calibration.warnings)),
+        network={
+            "model": recipe.model.name,
+            "config": recipe.model.config,
+            "parameters": cost.parameters,
+            "macs": cost.macs,
+        },
+        provenance={
+            "ecoscale": __version__,
+            "recipe": recipe.model_dump(mode="json"),
+            "environment": run.environment,
+            "epochs": len(run.history),
+            "training_seconds": round(sum(row["seconds"] for row in run.history)),
+        },
+        metrics=evaluation.to_dict(),
+        parity={"max_difference": exported.max_difference, "compared": exported.compared},
+    )
+    return write_bundle(
+        folder,
+        manifest,
+        exported.onnx,
+        {"signal": self_test, "logits": _network_logits(exported.onnx, self_test)},
+        model_card(manifest, evaluation, recipe),
+    )
+
+
+def describe_parts(parts: Any) -> str:
+    """A recipe's parts in words, such as `ptbxl folds 9`."""
+    return ", ".join(
+        f"{part.collection} folds {_ranges(part.folds)}"
+        if part.folds is not None
+        else f"{part.collection} patients {part.share[0]:g}-{part.share[1]:g}"
+        for part in parts
+    )
+
+
+def model_card(manifest: Manifest, evaluation: Evaluation, recipe: Recipe) -> str:
+    """The bundle's README, in Markdown."""
+    loader = PackageLoader("ecoscale", "templates")
+    environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
+    return environment.get_template("model_card.md").render(
+        manifest=manifest,
+        evaluation=evaluation,
+        recipe=recipe,
+        training=describe_parts(recipe.data.train),
+        validation=describe_parts(recipe.data.validation),
+        disclaimer=DISCLAIMER,
+    )
+
+
+def _self_test_signals(preparation: Preparation) -> np.ndarray:
+    ecgs = [synthetic_ecg(findings, seed=seed).ecg for seed, findings in enumerate(SELF_TEST_CASES)]
+    return np.concatenate([preparation.windows(ecg) for ecg in ecgs])
+
+
+def _network_logits(onnx: bytes, signals: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(["logits"], {"signal": signals})[0])
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    """`1, 2, 3, 5` as `1-3, 5`."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in runs)
