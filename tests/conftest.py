@@ -1,9 +1,16 @@
 """What every test may use."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from ecoscale.bundle import Bundle
+    from ecoscale.training import Recipe, Run
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +23,62 @@ def recordings() -> Path:
     if stated:
         pytest.fail(f"ECOSCALE_DATA is {stated}, which is not a folder")
     pytest.skip("no real recordings: set ECOSCALE_DATA to their folder")
+
+
+@pytest.fixture(scope="session")
+def code15(tmp_path_factory) -> Path:
+    """A synthetic CODE-15% of 120 exams, each finding in a good part of them."""
+    from ecoscale.datasets.synthetic import EVEN_PREVALENCE
+    from ecoscale.datasets.synthetic_files import write_code15
+
+    folder = tmp_path_factory.mktemp("code15")
+    write_code15(folder, 120, seed=3, prevalence=EVEN_PREVALENCE, compression=None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory) -> Path:
+    """Where the tests' prepared stores lie, so that each is made once."""
+    return tmp_path_factory.mktemp("stores")
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> Recipe:
+    """Four epochs of a small EcoScale-Net on `code15` at 100 Hz, with everything random that a recipe can ask for."""
+    from ecoscale.training import Recipe
+
+    return Recipe.model_validate(
+        {
+            "name": "tiny",
+            "description": "A small EcoScale-Net on synthetic ECGs, for tests",
+            "model": {
+                "name": "ecoscalenet_100hz",
+                "config": {"width": 8, "kernel_sizes": [[1, 2, 3], [1, 2, 3], [1, 2], [1]]},
+            },
+            "preparation": {"rate": 100, "window": 800},
+            "data": {
+                "train": [{"collection": "code15", "share": [0, 0.7]}],
+                "validation": [{"collection": "code15", "share": [0.7, 1]}],
+            },
+            "augmentation": {"gain": 0.1, "noise": 0.02, "wander": 0.05, "lead_dropout": 0.05, "crop": 0.2},
+            "optimisation": {"epochs": 4, "batch_size": 8, "learning_rate": 0.01, "ema_decay": 0.95},
+            "seed": 1,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory, code15, stores, tiny_recipe) -> Run:
+    """The run of `tiny_recipe`, undisturbed. Read it, do not change it."""
+    from ecoscale.training import train
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    return train(tiny_recipe, {"code15": code15}, folder, stores=stores, show_progress=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory, trained_run) -> Bundle:
+    """The bundle packed from `trained_run`. Read it, do not change it."""
+    from ecoscale.packing import pack
+
+    return pack(trained_run, tmp_path_factory.mktemp("bundles") / "tiny", version="7")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ecoscale.errors import BundleError
-from ecoscale.preparation import Preparation
+from ecoscale.preparation import Preparation  # noqa: TC001  (pydantic reads the annotation)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +73,12 @@ class Manifest(_Part):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+class _Version(BaseModel):
+    """The one field that every version of the manifest has."""
+
+    schema_version: int
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A bundle on disk whose checksums hold."""
@@ -89,19 +96,10 @@ class Bundle:
         if not folder.is_dir() and str(path) in shipped_bundles():
             folder = shipped_bundle(str(path))
         if not folder.is_dir():
-            raise BundleError(f"{folder}: no such bundle; give a bundle's folder, or one of {', '.join(shipped_bundles())}")
-        try:
-            manifest = Manifest.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BundleError(f"{folder / MANIFEST}: cannot be read ({error.strerror}); is this a bundle?") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or "the file"
-            raise BundleError(f"{folder / MANIFEST}: {field}: {first['msg']}; pack the bundle again") from error
-        if manifest.schema_version != SCHEMA:
             raise BundleError(
-                f"{folder / MANIFEST}: schema_version is {manifest.schema_version}; this ecoscale reads {SCHEMA}"
+                f"{folder}: no such bundle; give a bundle's folder, or one of {', '.join(shipped_bundles())}"
             )
+        manifest = _read_manifest(folder / MANIFEST)
         if manifest.checksum != manifest.digest():
             raise BundleError(f"{folder / MANIFEST}: checksum does not match its content; it was changed after packing")
         for name in (MODEL, SELF_TEST, CARD):
@@ -110,10 +108,14 @@ class Bundle:
             try:
                 found = _sha256((folder / name).read_bytes())
             except OSError as error:
-                raise BundleError(f"{folder / name}: cannot be read ({error.strerror}); the bundle is incomplete") from error
+                raise BundleError(
+                    f"{folder / name}: cannot be read ({error.strerror}); the bundle is incomplete"
+                ) from error
             if found != manifest.files[name]:
-                raise BundleError(f"{folder / name}: checksum is {found[:12]}..., not {manifest.files[name][:12]}...; "
-                                  "the file is damaged or was changed after packing")
+                raise BundleError(
+                    f"{folder / name}: checksum is {found[:12]}..., not {manifest.files[name][:12]}...; "
+                    "the file is damaged or was changed after packing"
+                )
         return cls(folder, manifest)
 
     @property
@@ -127,9 +129,35 @@ class Bundle:
         return self.path / MODEL
 
     def self_test(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Input `(batch, leads, samples)` and the logits `(batch, findings)` that it must give."""
-        with np.load(self.path / SELF_TEST, allow_pickle=False) as arrays:
-            return arrays["signal"], arrays["logits"]
+        """Input `(batch, leads, samples)` and the logits `(batch, findings)` that it must give.
+
+        Raises `BundleError` if the file does not hold these two arrays of numbers.
+        """
+        path = self.path / SELF_TEST
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return arrays["signal"], arrays["logits"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{path}: not the arrays signal and logits ({error}); pack the bundle again") from error
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); is this a bundle?") from error
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{path}: not text ({error}); the file is damaged, pack the bundle again") from error
+    try:
+        # Before the rest is looked at: another version may have other fields.
+        version = _Version.model_validate_json(text).schema_version
+        if version != SCHEMA:
+            raise BundleError(f"{path}: schema_version is {version}; this ecoscale reads {SCHEMA}")
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise BundleError(f"{path}: {field}: {first['msg']}; pack the bundle again") from error
 
 
 def write_bundle(

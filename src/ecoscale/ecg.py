@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ CHEST_LEADS = ("V1", "V2", "V3", "V4", "V5", "V6")
 LEADS = LIMB_LEADS + CHEST_LEADS
 
 # Einthoven's law and Goldberger's definitions: every limb lead as a combination of (I, II).
-_LIMB_FROM_I_II = dict(
+_LIMB_FROM_I_II: dict[str, NDArray[np.float64]] = dict(
     zip(
         LIMB_LEADS,
         np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]]),
@@ -76,11 +77,14 @@ class ECG:
     notes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        signal = np.asarray(self.signal, dtype=np.float32)
         where = self.source or "this ECG"
+        try:
+            signal = np.asarray(self.signal, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise SignalError(f"{where}: the signal is not an array of numbers ({error})") from error
         if signal.ndim != 2 or signal.size == 0:
             raise SignalError(f"{where}: the signal has shape {signal.shape}; expected (leads, samples), not empty")
-        if not (np.isfinite(self.rate) and self.rate > 0):
+        if not _is_rate(self.rate):
             raise SignalError(f"{where}: the rate is {self.rate!r}; expected a positive number of samples per second")
         leads = tuple(self.leads)
         if len(leads) != len(signal):
@@ -168,7 +172,7 @@ class ECG:
         """
         if rate == self.rate:
             return self
-        if not (np.isfinite(rate) and rate > 0):
+        if not _is_rate(rate):
             raise SignalError(f"cannot resample to {rate!r} Hz; expected a positive rate")
         from scipy.signal import resample_poly
 
@@ -253,6 +257,10 @@ class ECG:
         if self.duration < SHORTEST_SECONDS:
             found.append(f"short_signal: {self.duration:.2f} s; rhythm needs at least {SHORTEST_SECONDS:g} s")
         return tuple(found)
+
+
+def _is_rate(rate: object) -> bool:
+    return isinstance(rate, Real) and 0 < float(rate) < np.inf
 
 
 def longest_run(row: ArrayLike) -> int:

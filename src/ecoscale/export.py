@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ecoscale.errors import BundleError
-from ecoscale.models.omniscale import OmniScaleConv
+from ecoscale.models.omniscale import compute_directly
 
 OPSET = 18
 PARITY_TOLERANCE = 1e-3
@@ -39,10 +39,7 @@ def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
     """
     if len(signals) < 2:
         raise BundleError(f"{len(signals)} signals to compare the export on; at least two are needed")
-    network = copy.deepcopy(network).cpu().eval()
-    for module in network.modules():
-        if isinstance(module, OmniScaleConv):
-            module.method = "direct"
+    network = compute_directly(copy.deepcopy(network)).cpu().eval()
     inputs = torch.from_numpy(np.ascontiguousarray(signals, dtype=np.float32))
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         # torch's exporter trips over a deprecation of its own, and logs that torchvision is absent.
@@ -71,7 +68,7 @@ def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
     difference = float(np.abs(found - expected).max())
     if not difference <= PARITY_TOLERANCE:
         raise BundleError(
-            f"the exported network's logits differ by {difference:.3g} from the network's; at most {PARITY_TOLERANCE:g} "
-            "is accepted, so nothing was written"
+            f"the exported network's logits differ by {difference:.3g} from the network's; at most "
+            f"{PARITY_TOLERANCE:g} is accepted, so nothing was written"
         )
     return ExportedNetwork(onnx, difference, len(inputs))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SELF_TEST_TOLERANCE = 1e-3
 """Largest difference of a self-test logit, absolute and relative: processors round sums in different orders."""
 
+WINDOWS_AT_ONCE = 64
+"""Windows in one pass of the network: memory does not grow with the length of a recording."""
+
 
 @dataclass(frozen=True)
 class FindingResult:
@@ -150,8 +153,8 @@ class Classifier:
 
     def logits(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's output `(batch, findings)` for prepared windows `(batch, leads, samples)`."""
-        (logits,) = self._session.run(["logits"], {"signal": windows})
-        return np.asarray(logits)
+        parts = [windows[first : first + WINDOWS_AT_ONCE] for first in range(0, len(windows), WINDOWS_AT_ONCE)]
+        return np.concatenate([np.asarray(self._session.run(["logits"], {"signal": part})[0]) for part in parts])
 
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Calibrated probabilities of logits `(batch, findings)`."""
@@ -163,7 +166,7 @@ class Classifier:
         return self.predict_batch([ecg])[0]
 
     def predict_batch(self, ecgs: Sequence[ECG]) -> list[Prediction]:
-        """What several ECGs show, in one pass of the network."""
+        """What several ECGs show, their windows together in as few passes of the network as memory allows."""
         return self._predict([(ecg, self.preparation.windows(ecg)) for ecg in ecgs])
 
     def classify(
@@ -171,9 +174,14 @@ class Classifier:
     ) -> Iterator[tuple[ECG, Prediction] | Failure]:
         """Read and classify recordings as they come, in order; memory holds one batch.
 
-        One that cannot be read or prepared comes out as a `Failure`, and the others go on.
+        One that cannot be read or prepared comes out as a `Failure`, and the others go on. Raises `ValueError` for a
+        `batch_size` below 1.
         """
-        recordings = iter(recordings)
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; expected at least 1")
+        return self._classify(iter(recordings), batch_size)
+
+    def _classify(self, recordings: Iterator[Readable], batch_size: int) -> Iterator[tuple[ECG, Prediction] | Failure]:
         while waiting := [self._read(recording) for recording in islice(recordings, batch_size)]:
             predictions = iter(self._predict([item for item in waiting if not isinstance(item, Failure)]))
             for item in waiting:
@@ -217,6 +225,6 @@ class Classifier:
             )
         if not np.allclose(found, expected, rtol=SELF_TEST_TOLERANCE, atol=SELF_TEST_TOLERANCE):
             raise BundleError(
-                f"{self.bundle.path}: self-test failed: logits differ by up to {np.abs(found - expected).max():.3g} from "
-                "those at packing; the network does not compute here what it did there, so it must not be used"
+                f"{self.bundle.path}: self-test failed: logits differ by up to {np.abs(found - expected).max():.3g} "
+                "from those at packing; the network does not compute here what it did there, so it must not be used"
             )

@@ -112,7 +112,7 @@ def describe_parts(parts: Any) -> str:
 def model_card(manifest: Manifest, evaluation: Evaluation, recipe: Recipe) -> str:
     """The bundle's README, in Markdown."""
     loader = PackageLoader("ecoscale", "templates")
-    environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
+    environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template("model_card.md").render(
         manifest=manifest,
         evaluation=evaluation,

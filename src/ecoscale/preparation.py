@@ -6,12 +6,12 @@ It travels inside the bundle, so that nothing has to be remembered: rate, window
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ecoscale.ecg import LEADS, LIMB_LEADS, ECG
+from ecoscale.ecg import ECG, LEADS, LIMB_LEADS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class Preparation(BaseModel):
     filtered, cut into windows or padded to one, then `(mV - mean) / scale`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rate: Annotated[float, Field(gt=0, description="samples per second of the network's input, Hz")] = 100.0
     window: Annotated[int, Field(ge=64, description="samples that the network reads at once")] = 1000
@@ -44,6 +44,12 @@ class Preparation(BaseModel):
         if len(set(leads)) != len(leads):
             raise ValueError("a lead is named twice")
         return leads
+
+    @model_validator(mode="after")
+    def _corner_below_nyquist(self) -> Self:
+        if self.highpass is not None and self.highpass >= self.rate / 2:
+            raise ValueError(f"highpass is {self.highpass:g} Hz; expected less than half the rate of {self.rate:g} Hz")
+        return self
 
     @property
     def n_leads(self) -> int:
@@ -94,16 +100,14 @@ class Preparation(BaseModel):
     def windows(self, ecg: ECG) -> NDArray[np.float32]:
         """The network's input: `(windows, leads, window)`."""
         signal = self.conform(ecg)
-        standard = self.pad(self.standardise(signal))
+        standard = self.standardise(self.pad(signal))
         return np.stack([standard[:, start : start + self.window] for start in self.starts(signal.shape[1])])
 
     def warnings(self, ecg: ECG) -> tuple[str, ...]:
         """What the preparation adds to or takes from this record, each as `code: explanation`."""
         found = []
         if ecg.duration < 0.95 * self.seconds:
-            found.append(
-                f"padded: {ecg.duration:.2f} s of signal in a window of {self.seconds:g} s; the rest is zeros"
-            )
+            found.append(f"padded: {ecg.duration:.2f} s of signal in a window of {self.seconds:g} s; the rest is zeros")
         if ecg.rate < 0.8 * self.rate:
             found.append(
                 f"low_rate: sampled at {ecg.rate:g} Hz, below the {self.rate:g} Hz that the network was trained on"
@@ -116,6 +120,4 @@ def _highpass(corner: float, rate: float) -> NDArray[np.float64]:
     """Second-order sections of the Butterworth high-pass."""
     from scipy.signal import butter
 
-    return butter(HIGHPASS_ORDER, corner, "highpass", fs=rate, output="sos")
-
-
+    return np.asarray(butter(HIGHPASS_ORDER, corner, "highpass", fs=rate, output="sos"))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ecoscale.cli._output import FAILED, Lead_names, Rate, Unit, open_output, stated, tracked
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -21,10 +23,6 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
-
-
-FAILED = 1
-"""Exit status when at least one recording could not be classified."""
 
 
 def predict(
@@ -41,9 +39,9 @@ def predict(
     report: Annotated[
         Path | None, typer.Option(help="Also write an HTML report with every ECG drawn.", show_default=False)
     ] = None,
-    rate: Annotated[float | None, typer.Option(help="Hz, for .npy and CSV files, which do not state it.")] = None,
-    unit: Annotated[str | None, typer.Option(help="mV, uV or V, for .npy and CSV files.")] = None,
-    leads: Annotated[str | None, typer.Option(help="Lead names in order, for .npy and CSV files: I,II,V1,...")] = None,
+    rate: Rate = None,
+    unit: Unit = None,
+    leads: Lead_names = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Recordings classified at once.")] = 32,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all")] = None,
 ) -> None:
@@ -61,38 +59,51 @@ def predict(
 
       ecoscale predict ecg.csv --rate 500 --unit uV
     """
-    from ecoscale.cli._output import open_output, tracked
     from ecoscale.formats import find_recordings
-    from ecoscale.inference import Classifier, Failure
+    from ecoscale.inference import Classifier
 
-    stated = {"rate": rate, "unit": unit, "leads": None if leads is None else leads.replace(",", " ").split()}
-    options = {name: value for name, value in stated.items() if value is not None}
-    recordings = find_recordings(paths, tables="rate" in options and "unit" in options)
+    options = stated(rate, unit, leads)
+    recordings = find_recordings(paths, tables={"rate", "unit"} <= options.keys())
     classifier = Classifier.load(bundle, threads=threads)
     results = classifier.classify((_Stated(recording, options) for recording in recordings), batch_size)
+    shown = tracked(results, "classifying", show=format is Format.TABLE or output is not None)
+    failed = write_results(shown, format, output, report, [label.name for label in classifier.labels])
+    if report is not None:
+        typer.echo(f"report: {report}", err=True)
+    if failed:
+        typer.echo(f"{failed} of the recordings could not be classified", err=True)
+        raise typer.Exit(FAILED)
+
+
+def write_results(
+    results: Iterable[tuple[ECG, Prediction] | Failure],
+    format: Format,  # noqa: A002 - the option's name
+    output: Path | None,
+    report: Path | None,
+    names: list[str],
+) -> int:
+    """Write results as they come, and the HTML report of them; how many were failures."""
+    from ecoscale.inference import Failure
+
     failures: list[tuple[str, str]] = []
 
-    def watched() -> Iterator[tuple[ECG, Prediction] | Failure]:
-        for result in tracked(results, "classifying", show=format is not Format.TABLE or output is not None):
+    def classified(stream) -> Iterator[tuple[ECG, Prediction]]:
+        write = {Format.TABLE: _write_table, Format.JSON: _write_json, Format.CSV: _write_csv}[format]
+        for result in write(results, stream, names):
             if isinstance(result, Failure):
                 failures.append((f"{result.source} {result.record}".strip(), result.error))
-            yield result
+            else:
+                yield result
 
     with open_output(output) as stream:
-        write = {Format.TABLE: _write_table, Format.JSON: _write_json, Format.CSV: _write_csv}[format]
-        written = write(watched(), stream, [label.name for label in classifier.labels])
         if report is None:
-            for _ in written:
+            for _ in classified(stream):
                 pass
         else:
             from ecoscale.report import write_report
 
-            shown = (result for result in written if not isinstance(result, Failure))
-            write_report(shown, report, failures=failures)
-            typer.echo(f"report: {report}", err=True)
-    if failures:
-        typer.echo(f"{len(failures)} of the recordings could not be classified", err=True)
-        raise typer.Exit(FAILED)
+            write_report(classified(stream), report, failures=failures)
+    return len(failures)
 
 
 class _Stated:
@@ -169,4 +180,6 @@ def _write_table(results: Iterable, stream, names: list[str]) -> Iterator:
     console.print(table)
     for name, remark in remarks:
         console.print(Text(f"{name}: {remark}"), soft_wrap=True)
-    console.print(Text(f"\nprobabilities by {bundle or 'no bundle'}; bold: at or above the threshold. {DISCLAIMER}", "dim"))
+    console.print(
+        Text(f"\nprobabilities by {bundle or 'no bundle'}; bold: at or above the threshold. {DISCLAIMER}", "dim")
+    )

@@ -8,7 +8,7 @@ from ecoscale.datasets.chapman import Chapman
 from ecoscale.datasets.code15 import Code15
 from ecoscale.datasets.collection import ABSENT, PRESENT, UNKNOWN, Collection, list_collections, open_collection
 from ecoscale.datasets.ptbxl import PTBXL
-from ecoscale.datasets.splits import in_share, patient_position
+from ecoscale.datasets.splits import in_part, in_share, patient_position
 from ecoscale.datasets.vocabulary import Mapping, label_matrix, mappings
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Code15",
     "Collection",
     "Mapping",
+    "in_part",
     "in_share",
     "label_matrix",
     "list_collections",

@@ -5,18 +5,26 @@ Source: Zheng et al., A large scale 12-lead electrocardiogram database for arrhy
 Labels: SNOMED-CT codes in the header line `#Dx:`, by two physicians with a third in case of disagreement.
 Folds: none; split by a hash of the record (one record a patient).
 Traps: an unspecified atrioventricular block (233917008) says nothing about its degree, so 1dAVb is unknown there;
-a few records of the published archive have a header that names no signal or signals with NaN; both are reported when
-they are read, and never skipped in silence.
+in the headers of JS01052 and JS23074 a line break between the record line and the first signal is lost; reading them
+is refused, and a prepared store lists them as unreadable. Where `#Dx:` states no code, every label is unknown.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ecoscale.datasets.collection import Collection
-from ecoscale.ecg import ECG
+from ecoscale.datasets.collection import UNKNOWN, Collection
 from ecoscale.errors import DatasetError
 from ecoscale.formats import read_ecg
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ecoscale.ecg import ECG
 
 RECORDS = "WFDBRecords"
 
@@ -36,10 +44,14 @@ class Chapman(Collection):
         self.directory = Path(directory)
         headers = sorted(self.directory.rglob("*.hea"))
         if not headers:
-            raise DatasetError(f"{self.directory}: no WFDB headers (*.hea) below it; expected {RECORDS}/01/010/JS00001.hea")
+            raise DatasetError(
+                f"{self.directory}: no WFDB headers (*.hea) below it; expected {RECORDS}/01/010/JS00001.hea"
+            )
         codes = [diagnosis_codes(header) for header in headers]
         if without := [header for header, own in zip(headers, codes, strict=True) if own is None]:
-            raise DatasetError(f"{without[0]}: no line '#Dx:' with SNOMED codes, nor in {len(without) - 1} more headers")
+            raise DatasetError(
+                f"{without[0]}: no line '#Dx:' with SNOMED codes, nor in {len(without) - 1} more headers"
+            )
         names = [header.stem for header in headers]
         self.records = pd.DataFrame(
             {
@@ -63,7 +75,13 @@ class Chapman(Collection):
 
     def read(self, record: str) -> ECG:
         """One record by its name."""
-        return read_ecg(self.directory / self.records.at[record, "path"])
+        return read_ecg(self.path(record))
+
+    def labels(self, findings: Sequence[str]) -> NDArray[np.int8]:
+        """Labels `(records, findings)`; unknown throughout where a header states no code."""
+        labels = super().labels(findings)
+        labels[[not codes for codes in self.records["codes"]]] = UNKNOWN
+        return labels
 
 
 def diagnosis_codes(header: Path) -> frozenset[str] | None:
@@ -71,5 +89,5 @@ def diagnosis_codes(header: Path) -> frozenset[str] | None:
     for line in header.read_text(encoding="utf-8", errors="replace").splitlines():
         key, _, value = line.lstrip("#").strip().partition(":")
         if line.startswith("#") and key.strip() == "Dx":
-            return frozenset(code.strip() for code in value.split(",") if code.strip())
+            return frozenset(code.strip() for code in value.split(",") if code.strip().isdecimal())
     return None

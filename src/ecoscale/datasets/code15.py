@@ -14,12 +14,17 @@ A folder need not hold all 18 parts: exams whose part is absent are left out, an
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ecoscale.datasets.collection import Collection
-from ecoscale.ecg import ECG
+import numpy as np
+
+from ecoscale.datasets.collection import Collection, read_table
 from ecoscale.errors import DatasetError, MissingExtraError
 from ecoscale.findings import CODE_FINDINGS
 from ecoscale.formats import read_ecg
+
+if TYPE_CHECKING:
+    from ecoscale.ecg import ECG
 
 TABLE = "exams.csv"
 PADDING_EXAM = 0
@@ -41,30 +46,33 @@ class Code15(Collection):
         table = self.directory / TABLE
         if not table.exists():
             raise DatasetError(f"{table}: not found; CODE-15%'s folder holds it beside exams_part0.hdf5")
-        rows = pd.read_csv(table, dtype={"exam_id": str, "patient_id": str})
         columns = [finding.name for finding in CODE_FINDINGS]
-        if missing := [name for name in ("exam_id", "patient_id", "trace_file", *columns) if name not in rows.columns]:
-            raise DatasetError(f"{table}: column {', '.join(missing)} is missing; found {', '.join(rows.columns)}")
+        names = ["exam_id", "patient_id", "trace_file"]
+        rows = read_table(table, [*names, *columns], text=names)
+        if wrong := [name for name in columns if not set(rows[name].unique()) <= {True, False}]:
+            raise DatasetError(f"{table}: {', '.join(wrong)} holds more than True and False")
         if rows["exam_id"].duplicated().any():
             raise DatasetError(f"{table}: exam_id {rows.exam_id[rows.exam_id.duplicated()].iloc[0]} occurs twice")
         notes = []
         at_hand = {str(exam): part for part in sorted(rows["trace_file"].unique()) for exam in self._exam_ids(part)}
-        where = rows["exam_id"].map(at_hand)
-        if where.isna().any():
-            notes.append(f"{int(where.isna().sum()):,} of {len(rows):,} exams of {TABLE} have no tracing in this folder")
+        present = np.array([exam in at_hand for exam in rows["exam_id"]], dtype=bool)
+        if not present.all():
+            notes.append(f"{np.sum(~present):,} of {len(rows):,} exams of {TABLE} have no tracing in this folder")
         if strangers := len(set(at_hand) - set(rows["exam_id"])):
             notes.append(f"{strangers:,} tracings have no row in {TABLE} and are left out")
         self.notes = tuple(notes)
-        rows = rows[where.notna()].assign(path=where.dropna())
+        rows = rows.loc[present]
         if rows.empty:
-            raise DatasetError(f"{self.directory}: none of the exams of {TABLE} has a tracing here; are the parts missing?")
+            raise DatasetError(
+                f"{self.directory}: none of the exams of {TABLE} has a tracing here; are the parts missing?"
+            )
         flags = rows[columns].to_numpy(dtype=bool)
         self.records = pd.DataFrame(
             {
                 "patient": rows["patient_id"].to_numpy(),
                 "fold": 0,
                 "codes": [frozenset(name for name, on in zip(columns, row, strict=True) if on) for row in flags],
-                "path": rows["path"].to_numpy(),
+                "path": [at_hand[exam] for exam in rows["exam_id"]],
             },
             index=pd.Index(rows["exam_id"], name="record"),
         )
@@ -91,4 +99,4 @@ class Code15(Collection):
 
     def read(self, record: str) -> ECG:
         """One exam by its `exam_id`, without its zero padding."""
-        return read_ecg(self.directory / self.records.at[record, "path"], record=record)
+        return read_ecg(self.path(record), record=record)

@@ -6,20 +6,27 @@ Labels: 71 SCP-ECG statements by up to two cardiologists, in the column `scp_cod
 {statement: likelihood}. As in the published benchmark (Strodthoff et al. 2020) a statement counts as present when it is
 listed, whatever its likelihood: 0 stands for "not stated", and form and rhythm statements carry no other.
 Folds: `strat_fold` 1-10, patient-wise; 1-8 train, 9 validation, 10 test, the last two human-validated.
-Traps: reduced copies of `ptbxl_database.csv` lack `patient_id`; the folds are patient-wise all the same, and each record
-then counts as a patient of its own, which makes intervals by patient slightly too narrow (said in `notes`).
+Traps: reduced copies of `ptbxl_database.csv` lack `patient_id`; the folds are patient-wise all the same, and each
+record then counts as a patient of its own, which makes intervals by patient slightly too narrow (said in `notes`).
 `filename_lr` and `filename_hr` have no suffix.
+The two rates are not one signal resampled: the 500 Hz files run 1.25 ms behind those at 100 Hz, and their last 0.1 s
+are one held value, where those at 100 Hz go on (in each of the 20 records that the tests read).
 """
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ecoscale.datasets.collection import Collection
-from ecoscale.ecg import ECG
+import numpy as np
+
+from ecoscale.datasets.collection import Collection, read_table
 from ecoscale.errors import DatasetError
 from ecoscale.formats import read_ecg
+
+if TYPE_CHECKING:
+    from ecoscale.ecg import ECG
 
 TABLE = "ptbxl_database.csv"
 
@@ -45,19 +52,27 @@ class PTBXL(Collection):
         if rate not in (100, 500):
             raise DatasetError(f"PTB-XL has no files at {rate} Hz; choose 100 or 500")
         self.rate = rate
-        rows = pd.read_csv(table, dtype={"ecg_id": str})
         column = {100: "filename_lr", 500: "filename_hr"}[rate]
-        needed = ["ecg_id", "scp_codes", "strat_fold", column]
-        if missing := [name for name in needed if name not in rows.columns]:
-            raise DatasetError(f"{table}: column {', '.join(missing)} is missing; found {', '.join(rows.columns)}")
+        rows = read_table(table, ["ecg_id", "scp_codes", "strat_fold", column], text=["ecg_id", "scp_codes", column])
+        if rows["ecg_id"].duplicated().any():
+            raise DatasetError(f"{table}: ecg_id {rows.ecg_id[rows.ecg_id.duplicated()].iloc[0]} occurs twice")
+        patients = "record-" + rows["ecg_id"]
         if "patient_id" in rows.columns:
-            patients = rows["patient_id"].astype("Int64").astype(str)
+            # Written as 15709.0 by the publisher.
+            stated = rows["patient_id"].astype(str).str.removesuffix(".0")
+            alone = rows["patient_id"].isna()
+            patients = stated.mask(alone, patients)
+            if n_alone := np.count_nonzero(alone):
+                self.notes = (f"{table}: {n_alone:,} rows have no patient_id; each counts as a patient of its own",)
         else:
-            patients = "record-" + rows["ecg_id"]
             self.notes = (f"{table} has no patient_id: each record counts as a patient of its own",)
+        if not pd.api.types.is_integer_dtype(rows["strat_fold"]):
+            raise DatasetError(
+                f"{table}: strat_fold holds {rows.strat_fold.iloc[0]!r}; expected whole numbers, 1 to 10"
+            )
         self.records = pd.DataFrame(
             {
-                "patient": patients.to_numpy(),
+                "patient": patients.to_numpy(dtype=object),
                 "fold": rows["strat_fold"].to_numpy(dtype=int),
                 "codes": [self._codes(table, row, text) for row, text in zip(rows.ecg_id, rows.scp_codes, strict=True)],
                 "path": rows[column].to_numpy(),
@@ -68,11 +83,14 @@ class PTBXL(Collection):
     @staticmethod
     def _codes(table: Path, record: str, text: str) -> frozenset[str]:
         try:
-            return frozenset(ast.literal_eval(text))
-        except (ValueError, SyntaxError, TypeError) as error:
+            statements = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            statements = None
+        if not isinstance(statements, dict):
             raise DatasetError(
                 f"{table}: scp_codes of ecg_id {record} is {text!r}; expected a mapping such as {{'NORM': 100.0}}"
-            ) from error
+            )
+        return frozenset(statements)
 
     @classmethod
     def recognises(cls, directory: Path) -> bool:
@@ -81,4 +99,4 @@ class PTBXL(Collection):
 
     def read(self, record: str) -> ECG:
         """One record by its `ecg_id`."""
-        return read_ecg(self.directory / self.records.at[record, "path"])
+        return read_ecg(self.path(record))

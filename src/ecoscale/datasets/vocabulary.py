@@ -38,11 +38,15 @@ class Mapping:
 def mappings(scheme: str) -> tuple[Mapping, ...]:
     """The rows of one coding scheme."""
     values = {"present": PRESENT, "unknown": UNKNOWN}
-    with files("ecoscale.datasets").joinpath("mappings.csv").open(encoding="utf-8", newline="") as stream:
-        rows = [row | {"value": values[row["value"]]} for row in csv.DictReader(stream)]
-    found = tuple(Mapping(**row) for row in rows if row["scheme"] == scheme)
+    table = files("ecoscale.datasets").joinpath("mappings.csv").read_text(encoding="utf-8")
+    rows = [
+        Mapping(row["finding"], row["scheme"], row["code"], row["meaning"], values[row["value"]], row["reason"])
+        for row in csv.DictReader(table.splitlines())
+    ]
+    found = tuple(row for row in rows if row.scheme == scheme)
     if not found:
-        raise DatasetError(f"no mapping for the coding scheme {scheme!r}; there are {sorted({r['scheme'] for r in rows})}")
+        schemes = ", ".join(sorted({row.scheme for row in rows}))
+        raise DatasetError(f"no mapping for the coding scheme {scheme!r}; there are {schemes}")
     return found
 
 
@@ -52,19 +56,15 @@ def label_matrix(codes: Iterable[Codes[str]], findings: Sequence[str], scheme: s
     A code that says present outweighs one that leaves the finding open. Raises `DatasetError` for a finding that the
     scheme has no code for.
     """
-    by_finding: dict[str, list[Mapping]] = {finding: [] for finding in findings}
-    for mapping in mappings(scheme):
-        by_finding.get(mapping.finding, []).append(mapping)
+    by_finding = {finding: [m for m in mappings(scheme) if m.finding == finding] for finding in findings}
     if without := [finding for finding, rows in by_finding.items() if not rows]:
         raise DatasetError(f"no {scheme} code is mapped to {', '.join(without)}; see ecoscale/datasets/mappings.csv")
     rules = [
         ({m.code for m in rows if m.value == PRESENT}, {m.code for m in rows if m.value == UNKNOWN})
-        for rows in by_finding.values()
+        for rows in (by_finding[finding] for finding in findings)
     ]
-    return np.array(
-        [
-            [PRESENT if present & set(own) else UNKNOWN if unknown & set(own) else ABSENT for present, unknown in rules]
-            for own in codes
-        ],
-        dtype=np.int8,
-    ).reshape(-1, len(findings))
+    labels = [
+        [PRESENT if present & set(own) else UNKNOWN if unknown & set(own) else ABSENT for present, unknown in rules]
+        for own in codes
+    ]
+    return np.array(labels, dtype=np.int8).reshape(len(labels), len(findings))

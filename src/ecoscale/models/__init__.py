@@ -6,7 +6,7 @@ Data, training, files and the sigmoid do not live here.
 from ecoscale.models.ecoscalenet import EcoScaleNet
 from ecoscale.models.kernels import gap_free_coverage, prime_kernels, receptive_fields, stage_kernels
 from ecoscale.models.oscnn import OSCNN
-from ecoscale.models.registry import create_model, list_models
+from ecoscale.models.registry import create_model, describe_model, list_models
 
 __all__ = [
     "OSCNN",

@@ -1,9 +1,9 @@
 """EcoScale-Net (Kang, Nam and Lee 2025, arXiv 2510.24748), a residual network with omni-scale blocks at every stage.
 
 The published network: a stem of total stride 4; four stages of widths 64, 128, 256, 512, each two residual blocks (the
-first halves the length) followed by one EcoScale block; global average pooling; a linear layer. An EcoScale block is an
-omni-scale stack between 1x1 convolutions that hold its width down, and the longest kernel is capped at each stage to the
-scale still required after down-sampling, so that a long receptive field is cheap.
+first halves the length) followed by one EcoScale block; global average pooling; a linear layer. An EcoScale block is
+an omni-scale stack between 1x1 convolutions that hold its width down, and the longest kernel is capped at each stage to
+the scale still required after down-sampling, so that a long receptive field is cheap.
 
 Where this departs from it:
 - The kernel lists are not in the text that we have; the defaults follow our reading (`kernels.stage_kernels`).
@@ -107,7 +107,7 @@ class EcoScaleNet(nn.Module):
     kernel_sizes
         Kernel lengths of the EcoScale block in each of the four stages.
     width
-        Channels of the first stage; each later stage doubles them. An even number.
+        Channels of the first stage; each later stage doubles them. An even number of at least 4.
     dropout
         Probability, after every activation but those of the bottlenecks and of the last omni-scale layer.
     zero_init_residual, identity_shortcut
@@ -129,9 +129,14 @@ class EcoScaleNet(nn.Module):
     ) -> None:
         super().__init__()
         if len(kernel_sizes) != len(STAGE_STRIDES):
-            raise ModelError(f"kernel_sizes has {len(kernel_sizes)} lists; EcoScale-Net has {len(STAGE_STRIDES)} stages")
-        if width < 2 or width % 2:
-            raise ModelError(f"width {width}: expected an even number, since an EcoScale branch has half the width")
+            raise ModelError(
+                f"kernel_sizes has {len(kernel_sizes)} lists; EcoScale-Net has {len(STAGE_STRIDES)} stages"
+            )
+        if width < 4 or width % 2:
+            raise ModelError(
+                f"width {width}: expected an even number of at least 4, since an EcoScale branch has half the width "
+                "and a bottleneck half of that"
+            )
         self.n_features = width * 2 ** (len(STAGE_STRIDES) - 1)
         self.stem = nn.Sequential(
             nn.Conv1d(n_leads, width, 7, stride=2, padding=3, bias=False),

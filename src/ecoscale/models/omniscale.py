@@ -27,16 +27,15 @@ class OmniScaleConv(nn.Module):
     attribute to "direct" for that.
     """
 
-    def __init__(
-        self, in_channels: int, channels: int, kernel_sizes: Sequence[int], method: Method = "direct"
-    ) -> None:
+    def __init__(self, in_channels: int, channels: int, kernel_sizes: Sequence[int], method: Method = "direct") -> None:
         super().__init__()
         if not kernel_sizes or min(kernel_sizes) < 1:
             raise ModelError(f"kernel sizes {list(kernel_sizes)}: expected one or more lengths of at least 1")
         if method not in get_args(Method):
             raise ModelError(f"convolution method {method!r}; expected one of {', '.join(get_args(Method))}")
         self.kernel_sizes = tuple(kernel_sizes)
-        self.method = method
+        self.method: Method = method
+        self.channels = channels
         self.out_channels = channels * len(self.kernel_sizes)
         self.branches = nn.ModuleList(
             # torch warns of padding="same" for even kernels, so the odd part is given and the rest is added below.
@@ -60,11 +59,11 @@ class OmniScaleConv(nn.Module):
         # Each kernel inside one of the largest length, so that all share their zero of time.
         kernels = torch.cat(
             [
-                F.pad(branch.weight, (before - (size - 1) // 2, largest // 2 - size // 2))
+                F.pad(branch.get_parameter("weight"), (before - (size - 1) // 2, largest // 2 - size // 2))
                 for size, branch in zip(self.kernel_sizes, self.branches, strict=True)
             ]
         )
-        bias = torch.cat([branch.bias for branch in self.branches])
+        bias = torch.cat([branch.get_parameter("bias") for branch in self.branches])
         length = samples + largest - 1
         signal = _spectrum(F.pad(x, (before, largest // 2)), length)
         spectrum = _spectrum(kernels, length)
@@ -74,6 +73,14 @@ class OmniScaleConv(nn.Module):
         weights = torch.cat(spectrum, dim=2).transpose(1, 2)
         product = torch.complex(torch.bmm(real, weights), torch.bmm(imaginary, weights)).permute(1, 2, 0)
         return torch.fft.irfft(product, n=length)[..., :samples] + bias[:, None]
+
+
+def compute_directly(network: nn.Module) -> nn.Module:
+    """The network itself, its omni-scale convolutions switched to `method="direct"`."""
+    for module in network.modules():
+        if isinstance(module, OmniScaleConv):
+            module.method = "direct"
+    return network
 
 
 def _spectrum(x: Tensor, length: int) -> tuple[Tensor, Tensor]:

@@ -63,8 +63,10 @@ class OSCNN(nn.Module):
         method: Method = "direct",
     ) -> None:
         super().__init__()
+        if channels is not None and channels < 1:
+            raise ModelError(f"channels {channels}: expected at least 1 for each kernel, or None for the budget's")
         kernels = prime_kernels(largest_kernel)
-        layers: list[nn.Module] = []
+        layers: list[OmniScaleConv] = []
         in_channels = n_leads
         for budget in (LAYER_BUDGETS[0] * n_leads, LAYER_BUDGETS[1]):
             count = channels or max(minimum_channels, int(budget / (in_channels * sum(kernels))))
@@ -75,14 +77,11 @@ class OSCNN(nn.Module):
                 )
             layers.append(OmniScaleConv(in_channels, count, kernels, method))
             in_channels = count * len(kernels)
-        first = layers[0]
-        assert isinstance(first, OmniScaleConv)
-        layers.append(OmniScaleConv(in_channels, first.out_channels, (1, 2)))
-        self.n_features = 2 * first.out_channels
-        self.layers = nn.Sequential()
-        for layer in layers:
-            assert isinstance(layer, OmniScaleConv)
-            self.layers.append(nn.Sequential(layer, nn.BatchNorm1d(layer.out_channels), nn.ReLU()))
+        layers.append(OmniScaleConv(in_channels, layers[0].out_channels, (1, 2)))
+        self.n_features = layers[-1].out_channels
+        self.layers = nn.Sequential(
+            *(nn.Sequential(layer, nn.BatchNorm1d(layer.out_channels), nn.ReLU()) for layer in layers)
+        )
         self.head = nn.Linear(self.n_features, n_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -99,14 +98,14 @@ class OSCNN(nn.Module):
         Raises `ModelError` if weights outside a branch's own kernel are not zero: that would be another function.
         """
         own: dict[str, Tensor] = {}
-        for index, block in enumerate(self.layers):
-            omni = block[0]
+        omni_scale = [module for module in self.modules() if isinstance(module, OmniScaleConv)]
+        for index, omni in enumerate(omni_scale):
             dense, bias = state[f"net.{index}.conv1d.weight"], state[f"net.{index}.conv1d.bias"]
             largest = dense.shape[-1]
             used = torch.zeros_like(dense, dtype=torch.bool)
             row = 0
             for branch, size in enumerate(omni.kernel_sizes):
-                rows = slice(row, row + omni.branches[branch].out_channels)
+                rows = slice(row, row + omni.channels)
                 right = largest // 2 - size // 2
                 columns = slice(largest - right - size, largest - right)
                 used[rows, :, columns] = True

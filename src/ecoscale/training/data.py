@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ecoscale.datasets import in_share, open_collection
+from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, in_part, open_collection
 from ecoscale.datasets.store import STEP, prepare_store
 from ecoscale.errors import RecipeError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ecoscale.datasets import Collection
     from ecoscale.datasets.store import PreparedStore
     from ecoscale.training.recipe import Part, Recipe
 
@@ -110,27 +111,41 @@ class ECGData(lightning.LightningDataModule):
         self.training = [self._part(part) for part in recipe.data.train]
         self.validation = [self._part(part) for part in recipe.data.validation]
         self._refuse_shared_patients()
+        self._refuse_unmeasurable_validation()
 
     def _part(self, part: Part) -> Examples:
         store, collection = self.stores[part.collection], self.opened[part.collection]
         records = store.records
-        if part.folds is not None:
-            chosen = records["fold"].isin(part.folds).to_numpy()
-        else:
-            assert part.share is not None
-            chosen = in_share(records["patient"], *part.share)
-        rows = np.flatnonzero(chosen)
+        rows = np.flatnonzero(in_part(records, part.folds, part.share))
         if not len(rows):
             raise RecipeError(f"data: {part.model_dump(exclude_none=True)} selects no record of {collection.directory}")
         where = collection.records.index.get_indexer(records.index)
-        labels = collection.labels(self.recipe.findings)[where]
+        labels = np.hstack((collection.labels(self.recipe.findings), self._auxiliary_labels(collection)))[where]
         return Examples(part.collection, store, rows, labels[rows])
+
+    def _auxiliary_labels(self, collection: Collection) -> NDArray[np.int8]:
+        """Labels `(records, codes)` of the recipe's auxiliary codes; unknown where the coding scheme is another."""
+        auxiliary = self.recipe.auxiliary
+        if auxiliary is None:
+            return np.empty((len(collection), 0), dtype=np.int8)
+        if auxiliary.scheme != collection.scheme:
+            return np.full((len(collection), len(auxiliary.codes)), UNKNOWN, dtype=np.int8)
+        codes = collection.records["codes"]
+        return np.array([[code in own for code in auxiliary.codes] for own in codes], dtype=np.int8)
 
     def _refuse_shared_patients(self) -> None:
         training = {patient for part in self.training for patient in part.patients}
         validation = {patient for part in self.validation for patient in part.patients}
         if shared := sorted(training & validation):
             raise RecipeError(f"data: {len(shared)} patients are in training and validation, {shared[0]} among them")
+
+    def _refuse_unmeasurable_validation(self) -> None:
+        labels = np.concatenate([part.labels for part in self.validation])[:, : len(self.recipe.findings)]
+        if not ((labels == PRESENT).any(axis=0) & (labels == ABSENT).any(axis=0)).any():
+            raise RecipeError(
+                f"data.validation: none of {', '.join(self.recipe.findings)} has both positives and negatives among "
+                f"its {len(labels)} records, so no epoch could be called better than another; choose other records"
+            )
 
     def statistics(self) -> tuple[float, float]:
         """Mean and standard deviation of the training signals over all records, leads and samples, in mV."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ecoscale.datasets import UNKNOWN
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
 
 def masked_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross entropy averaged over the labels that are known (`(batch, findings)` both)."""
+    """Binary cross entropy averaged over the labels that are known (`(batch, findings)` both); 0 where none is."""
     known = labels != UNKNOWN
-    return F.binary_cross_entropy_with_logits(logits[known], labels[known].to(logits.dtype))
+    if not known.any():
+        return 0.0 * logits.sum()
+    return binary_cross_entropy_with_logits(logits[known], labels[known].to(logits.dtype))
 
 
 class TrainingModule(lightning.LightningModule):
@@ -33,21 +36,41 @@ class TrainingModule(lightning.LightningModule):
     def __init__(self, recipe: Recipe, preparation: Preparation) -> None:
         super().__init__()
         self.recipe, self.preparation = recipe, preparation
+        self.n_findings = len(recipe.findings)
+        n_outputs = self.n_findings + (0 if recipe.auxiliary is None else len(recipe.auxiliary.codes))
         torch.manual_seed(recipe.seed)
-        self.network = create_model(
-            recipe.model.name, preparation.n_leads, len(recipe.findings), **recipe.model.config
-        )
+        self.network = create_model(recipe.model.name, preparation.n_leads, n_outputs, **recipe.model.config)
         decay = recipe.optimisation.ema_decay
-        self.average = None if decay is None else AveragedModel(
-            self.network, multi_avg_fn=_warmed_up_average(decay), use_buffers=True
+        self.average = (
+            None
+            if decay is None
+            else AveragedModel(self.network, multi_avg_fn=_warmed_up_average(decay), use_buffers=True)
         )
         self._validated: list[tuple[Tensor, Tensor]] = []
         self.validation_logits: np.ndarray | None = None
 
     @property
-    def best_network(self) -> nn.Module:
-        """The network to ship: the average of the weights where the recipe keeps one."""
+    def evaluated_network(self) -> nn.Module:
+        """The network that is measured: the average of the weights where the recipe keeps one."""
         return self.network if self.average is None else self.average.module
+
+    def shipped_network(self) -> nn.Module:
+        """A copy of the evaluated network, in evaluation mode, that gives the findings alone."""
+        network = copy.deepcopy(self.evaluated_network).eval()
+        head = network.head
+        assert isinstance(head, nn.Linear)
+        kept = nn.Linear(head.in_features, self.n_findings)
+        kept.load_state_dict({name: tensor[: self.n_findings] for name, tensor in head.state_dict().items()})
+        network.head = kept
+        return network
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The findings' loss, and the auxiliary codes' with its weight."""
+        loss = masked_loss(logits[:, : self.n_findings], labels[:, : self.n_findings])
+        if self.recipe.auxiliary is None:
+            return loss
+        beside = masked_loss(logits[:, self.n_findings :], labels[:, self.n_findings :])
+        return loss + self.recipe.auxiliary.weight * beside
 
     def _standardise(self, signals: Tensor) -> Tensor:
         return (signals - self.preparation.mean) / self.preparation.scale
@@ -61,11 +84,11 @@ class TrainingModule(lightning.LightningModule):
         signals, labels = batch
         generator = torch.Generator().manual_seed(_seed(self.recipe.seed, self.current_epoch, batch_index))
         signals = augment(signals, self.recipe.augmentation, self.preparation.rate, generator)
-        loss = masked_loss(self.network(self._standardise(signals)), labels)
+        loss = self._loss(self.network(self._standardise(signals)), labels)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(labels))
         return loss
 
-    def on_train_batch_end(self, *_: object) -> None:
+    def on_train_batch_end(self, *_: object, **__: object) -> None:
         """Move the average of the weights."""
         if self.average is not None:
             self.average.update_parameters(self.network)
@@ -73,7 +96,8 @@ class TrainingModule(lightning.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], _batch_index: int) -> None:
         """Keep logits and labels; scores are taken over the whole part."""
         signals, labels = batch
-        self._validated.append((self.best_network(self._standardise(signals)), labels))
+        logits = self.evaluated_network(self._standardise(signals))
+        self._validated.append((logits[:, : self.n_findings], labels[:, : self.n_findings]))
 
     def on_validation_epoch_end(self) -> None:
         """Loss and macro AUROC over the validation part."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ecoscale.errors import RecipeError
+from ecoscale.errors import ModelError, RecipeError
 from ecoscale.findings import CODE_FINDINGS, FINDINGS
 from ecoscale.preparation import Preparation
 
@@ -55,8 +55,19 @@ class Augmentation(_Section):
     noise: Annotated[float, Field(ge=0, description="largest standard deviation of white noise, mV")] = 0.0
     wander: Annotated[float, Field(ge=0, description="largest amplitude of a 0.5-1 Hz baseline, mV")] = 0.0
     lead_dropout: Annotated[Probability, Field(description="probability for each lead to be zeroed")] = 0.0
-    crop: Annotated[Probability, Field(description="probability to keep a random part, zero-padded on both sides")] = 0.0
-    shortest_crop: Annotated[Probability, Field(description="shortest part kept by crop, as a share of the window")] = 0.6
+    crop: Annotated[Probability, Field(description="probability to keep a random part, padded on both sides")] = 0.0
+    shortest_crop: Annotated[Probability, Field(description="shortest part kept, as a share of the window")] = 0.6
+
+
+class Auxiliary(_Section):
+    """Further codes that the network learns to tell beside its findings, and that packing leaves out.
+
+    Collections with another coding scheme do not say anything about them: their labels are unknown.
+    """
+
+    scheme: str
+    codes: Annotated[tuple[str, ...], Field(min_length=1)]
+    weight: Annotated[float, Field(gt=0, description="of their loss beside that of the findings")] = 1.0
 
 
 class Optimisation(_Section):
@@ -82,22 +93,40 @@ class Recipe(_Section):
     model: ModelSection
     preparation: Preparation = Preparation()
     data: DataSection
+    auxiliary: Auxiliary | None = None
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @model_validator(mode="after")
     def _known(self) -> Recipe:
+        import torch
+
         from ecoscale.datasets import list_collections
-        from ecoscale.models import list_models
+        from ecoscale.models import create_model, list_models
 
         if unknown := [finding for finding in self.findings if finding not in FINDINGS]:
             raise ValueError(f"findings: unknown {', '.join(unknown)}; there are {', '.join(FINDINGS)}")
+        if len(set(self.findings)) != len(self.findings):
+            raise ValueError(f"findings: one is named twice in {', '.join(self.findings)}")
         if self.model.name not in list_models():
             raise ValueError(f"model.name: no model {self.model.name!r}; there are {', '.join(list_models())}")
         for part in (*self.data.train, *self.data.validation):
             if part.collection not in list_collections():
                 raise ValueError(f"data: no collection {part.collection!r}; there are {', '.join(list_collections())}")
+        if self.auxiliary is not None:
+            schemes = sorted({list_collections()[name].scheme for name in self.collections})
+            if self.auxiliary.scheme not in schemes:
+                raise ValueError(
+                    f"auxiliary.scheme: no collection of this recipe uses {self.auxiliary.scheme!r}; they use "
+                    + ", ".join(schemes)
+                )
+        try:
+            # Without memory, and before the hours that preparing the data may take.
+            with torch.device("meta"):
+                create_model(self.model.name, self.preparation.n_leads, len(self.findings), **self.model.config)
+        except (ModelError, TypeError) as error:
+            raise ValueError(f"model.config: {error}") from error
         return self
 
     @property
@@ -117,7 +146,9 @@ def load_recipe(path: str | Path, **changes: Any) -> Recipe:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not text ({error}); give the path of a recipe (YAML)") from error
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}); give the path of a recipe (YAML)") from error
     except yaml.YAMLError as error:
@@ -129,12 +160,16 @@ def load_recipe(path: str | Path, **changes: Any) -> Recipe:
         *parents, last = key.split("__")
         for parent in parents:
             section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
+                raise RecipeError(f"{path}: {parent}: expected a mapping, found {section!r}")
         section[last] = value
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         problems = [
-            f"  {'.'.join(map(str, problem['loc'])) or 'recipe'}: {problem['msg']}"
+            "  "
+            + "".join(f"{key}: " for key in [".".join(map(str, problem["loc"]))] if key)
+            + problem["msg"].removeprefix("Value error, ")
             + (f" (found {problem['input']!r})" if problem["type"] not in ("missing", "value_error") else "")
             for problem in error.errors()
         ]

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import platform
 import time
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightning
 import numpy as np
 import torch
 import yaml
-from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, LearningRateMonitor, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from ecoscale.errors import RecipeError
@@ -32,6 +31,7 @@ from ecoscale.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 MONITORED = "val_macro_auroc"
 _BEST, _LAST = "best.ckpt", "last.ckpt"
@@ -90,7 +90,7 @@ class Run:
         module = TrainingModule(self.recipe, self.preparation)
         # Only tensors and plain values are loaded: a checkpoint from elsewhere must not run code.
         module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
-        return module.best_network.eval()
+        return module.shipped_network()
 
     def _text(self, name: str) -> str:
         path = self.folder / name
@@ -112,8 +112,8 @@ def train(
     """Train a recipe into `folder`, or go on with the run that is there (`resume`).
 
     `directories` says where each collection lies. `stores` holds the prepared signals (default: `stores` beside the
-    run). Checkpoints are written at the end of every epoch; all randomness is drawn from the seed and the epoch, so that
-    a run that was killed and resumed has the same history as an undisturbed one on the same processor.
+    run). Checkpoints are written at the end of every epoch; all randomness is drawn from the seed and the epoch, so
+    that a run that was killed and resumed has the same history as an undisturbed one on the same processor.
     Raises `RecipeError` if the folder holds another run, or nothing to resume.
     """
     run = Run(folder)
@@ -122,7 +122,7 @@ def train(
         raise RecipeError(f"{folder}: holds a run already; go on with it (--resume) or choose another folder (--out)")
     if resume and not started:
         raise RecipeError(f"{folder}: no run to resume here; start it without --resume")
-    if resume and run.recipe != recipe:
+    if resume and run.recipe.model_dump(mode="json") != recipe.model_dump(mode="json"):
         raise RecipeError(f"{folder}: its recipe differs from the one given; resume it without changes, or start anew")
     lightning.seed_everything(recipe.seed, verbose=False)
     data = ECGData(recipe, directories, stores or folder.parent / "stores", progress)
@@ -135,22 +135,11 @@ def train(
     module = TrainingModule(recipe, preparation)
     callbacks: list[Callback] = [
         History(folder / "history.csv"),
-        ValidationOutput(folder / "validation.npz", data),
         LearningRateMonitor("epoch"),
-        ModelCheckpoint(
-            dirpath=folder / "checkpoints",
-            filename="best",
-            monitor=MONITORED,
-            mode="max",
-            save_last=True,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        ),
+        BestAndLast(folder, data),
     ]
     if recipe.optimisation.patience is not None:
-        callbacks.append(
-            EarlyStopping(MONITORED, mode="max", patience=recipe.optimisation.patience, check_on_train_epoch_end=True)
-        )
+        callbacks.append(Patience(recipe.optimisation.patience))
     if show_progress:
         callbacks.append(RichProgressBar())
     trainer = lightning.Trainer(
@@ -160,15 +149,20 @@ def train(
         callbacks=callbacks,
         logger=[
             TensorBoardLogger(folder / "logs", name="tensorboard", version="", default_hp_metric=False),
-            CSVLogger(folder / "logs", name="csv", version="resumed" if resume else "begun"),
+            CSVLogger(folder / "logs", name="csv"),
         ],
         gradient_clip_val=recipe.optimisation.gradient_clip,
         enable_progress_bar=show_progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=50,
+        log_every_n_steps=1,  # nothing is logged by the step; more than an epoch has steps draws a warning
     )
-    trainer.fit(module, datamodule=data, ckpt_path=run.last_checkpoint if resume else None, weights_only=False)
+    with warnings.catch_warnings():
+        # Lightning trips over a deprecation in torch, and over our choice of no workers (`ECGData`).
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # Only tensors and plain values are loaded here too.
+        trainer.fit(module, datamodule=data, ckpt_path=run.last_checkpoint if resume else None, weights_only=True)
     return run
 
 
@@ -225,31 +219,47 @@ class History(Callback):
         """Take up the rows of the checkpoint."""
         self.rows = list(state_dict["rows"])
 
-    def on_train_epoch_start(self, *_: object) -> None:
+    def on_train_epoch_start(self, *_: object, **__: object) -> None:
         """Start the clock."""
         self._began = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Add the epoch's row. The file is replaced whole, so that it is never half written."""
         names = ("train_loss", "val_loss", MONITORED)
         scores = {name: float(trainer.callback_metrics[name]) for name in names}
-        self.rows.append({"epoch": module.current_epoch, **scores, "seconds": time.perf_counter() - self._began})
+        self.rows.append({"epoch": pl_module.current_epoch, **scores, "seconds": time.perf_counter() - self._began})
         partial = self.path.with_suffix(".partial")
         with partial.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, self.rows[0].keys())
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(partial, self.path)
+        partial.replace(self.path)
 
 
-class ValidationOutput(Callback):
-    """Keeps the validation logits of the best epoch, from which thresholds and calibration are chosen."""
+class Patience(EarlyStopping):
+    """Stops when the score has not risen for some epochs; a run that had stopped stays so when it is resumed."""
 
-    def __init__(self, path: Path, data: ECGData) -> None:
-        self.path = path
+    def __init__(self, epochs: int) -> None:
+        super().__init__(MONITORED, mode="max", patience=epochs, check_on_train_epoch_end=True)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Stop at once where patience was exhausted before: Lightning forgets it with the trainer."""
+        super().on_train_start(trainer, pl_module)
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
+class BestAndLast(Checkpoint):
+    """Keeps the best epoch's weights with its validation logits, from which thresholds are chosen; and the last state.
+
+    One rule for both, so that they are of the same epoch; its state names no path, so that a run's folder may be moved.
+    """
+
+    def __init__(self, folder: Path, data: ECGData) -> None:
+        self.folder = folder
         self.best = -np.inf
         self.about = {
-            "labels": np.concatenate([part.labels for part in data.validation]),
+            "labels": np.concatenate([part.labels for part in data.validation])[:, : len(data.recipe.findings)],
             "records": np.concatenate([part.records for part in data.validation]),
             "patients": np.concatenate([part.patients for part in data.validation]),
             "collections": np.concatenate([np.full(len(part.rows), part.collection) for part in data.validation]),
@@ -263,13 +273,16 @@ class ValidationOutput(Callback):
         """Take up the best score."""
         self.best = state_dict["best"]
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Write the logits if this epoch is the best, by the rule that the checkpoint follows."""
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write what this epoch calls for. Lightning puts checkpoints last, after the history's row."""
+        if not isinstance(pl_module, TrainingModule) or pl_module.validation_logits is None:
+            raise TypeError("BestAndLast follows a TrainingModule that has been validated")
+        checkpoints = self.folder / "checkpoints"
         score = float(trainer.callback_metrics[MONITORED])
-        assert isinstance(module, TrainingModule)
-        assert module.validation_logits is not None
         if score > self.best:
             self.best = score
-            partial = self.path.with_name("validation.partial.npz")
-            np.savez_compressed(partial, logits=module.validation_logits, **self.about)
-            os.replace(partial, self.path)
+            partial = self.folder / "validation.partial.npz"
+            np.savez_compressed(partial, logits=pl_module.validation_logits, **self.about)
+            partial.replace(self.folder / "validation.npz")
+            trainer.save_checkpoint(checkpoints / _BEST, weights_only=True)
+        trainer.save_checkpoint(checkpoints / _LAST, weights_only=False)

@@ -1,0 +1,44 @@
+"""`ecoscale pack`: a run's best network as a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads it at run time
+from typing import Annotated
+
+import typer
+
+
+def pack(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundle.", show_default=False)],
+    name: Annotated[str | None, typer.Option(help="The bundle's name.", show_default="the recipe's")] = None,
+    version: Annotated[str, typer.Option(help="The bundle's version.")] = "1",
+) -> None:
+    """Make a bundle of a run's best epoch (needs ecoscale[train]).
+
+    Thresholds and calibration are chosen on the run's validation part; the network goes to ONNX, and the bundle is
+    refused unless both give the same logits.
+
+    Example:
+
+      ecoscale pack runs/ptbxl-six-findings --out bundles/six-findings --name six-findings
+    """
+    from rich.console import Console
+
+    from ecoscale.errors import MissingExtraError
+
+    try:
+        from ecoscale import packing
+        from ecoscale.training import Run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("packing", error.name or "torch", "train") from error
+
+    bundle = packing.pack(Run(run), out, name=name, version=version)
+    manifest = bundle.manifest
+    size = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
+    Console(highlight=False).print(
+        f"{bundle.path}: {bundle.title}, {manifest.network['parameters']:,} parameters, {size:.1f} MB; "
+        f"logits of ONNX and network differ by at most {manifest.parity['max_difference']:.1e}.\n"
+        f"Next: ecoscale evaluate {bundle.path} COLLECTION-FOLDER, ecoscale predict FILE --bundle {bundle.path}",
+        markup=False,
+    )

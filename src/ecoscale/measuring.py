@@ -1,0 +1,215 @@
+"""A bundle measured on a collection: records chosen, classified, and handed to `ecoscale.evaluation` as arrays.
+
+What the bundle was trained on stands in its provenance, so a measurement says when it is of training records, or of
+those that the thresholds were chosen on.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecoscale.datasets import in_part
+from ecoscale.errors import DatasetError
+from ecoscale.evaluation import evaluate, paired_difference
+from ecoscale.inference import Classifier, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ecoscale.bundle import Bundle
+    from ecoscale.datasets import Collection
+    from ecoscale.ecg import ECG
+    from ecoscale.evaluation import Evaluation
+
+
+@dataclass(frozen=True)
+class Classified:
+    """A bundle's probabilities on records of a collection, with their labels. Rows are records that could be read."""
+
+    bundle: Bundle
+    collection: Collection
+    records: tuple[str, ...]
+    patients: NDArray[np.str_]
+    labels: NDArray[np.int8]
+    probabilities: NDArray[np.float64]
+    failures: tuple[Failure, ...]
+    trained_on: int
+    chosen_on: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The findings, in the order of the columns."""
+        return tuple(label.name for label in self.bundle.manifest.labels)
+
+    @property
+    def thresholds(self) -> NDArray[np.float64]:
+        """The bundle's thresholds."""
+        return np.array([label.threshold for label in self.bundle.manifest.labels])
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the figures must know."""
+        found = list(self.collection.notes)
+        if self.trained_on:
+            found.append(
+                f"{self.trained_on:,} of {len(self.records):,} records were trained on: these figures are no evidence "
+                "of how the bundle does on new ones"
+            )
+        if self.chosen_on:
+            found.append(
+                f"thresholds, calibration and epoch were chosen on {self.chosen_on:,} of {len(self.records):,} records: "
+                "F1, sensitivity and specificity are optimistic"
+            )
+        if self.failures:
+            found.append(f"{len(self.failures):,} records could not be read; first: {self.failures[0].error}")
+        return tuple(found)
+
+    def write_predictions(self, path: Path) -> None:
+        """Write one row a record: probabilities and labels (empty: unknown)."""
+        with path.open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            kinds = [f"{name}_{what}" for what in ("probability", "label") for name in self.names]
+            writer.writerow(["record", "patient", *kinds])
+            for record, patient, scores, truth in zip(
+                self.records, self.patients, self.probabilities, self.labels, strict=True
+            ):
+                known = ["" if value < 0 else value for value in truth.tolist()]
+                writer.writerow([record, patient, *(f"{score:.6f}" for score in scores), *known])
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One record of a collection, for `Classifier.classify`."""
+
+    collection: Collection
+    record: str
+
+    @property
+    def path(self) -> Path:
+        return self.collection.directory / str(self.collection.records.at[self.record, "path"])
+
+    def read(self) -> ECG:
+        return self.collection.read(self.record)
+
+
+def choose_records(
+    collection: Collection, folds: tuple[int, ...] | None = None, share: tuple[float, float] | None = None
+) -> NDArray[np.bool_]:
+    """Rows of the collection in these folds and this share of its patients. Raises `DatasetError` if there are none."""
+    chosen = in_part(collection.records, folds, share)
+    if not chosen.any():
+        has = ", ".join(map(str, sorted(collection.records["fold"].unique())))
+        raise DatasetError(
+            f"{collection.directory}: no record of {collection.title} in folds {folds or 'any'} and share "
+            f"{share or 'any'}; its folds are {has}" + (" (0: the publisher gives none)" if has == "0" else "")
+        )
+    return chosen
+
+
+def classify_records(
+    bundle: Bundle,
+    collection: Collection,
+    chosen: NDArray[np.bool_],
+    batch_size: int = 64,
+    *,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> Classified:
+    """Classify the chosen rows of a collection through the whole path of a user's file."""
+    classifier = Classifier(bundle)
+    names = [label.name for label in classifier.labels]
+    rows = np.flatnonzero(chosen)
+    readable = (_Row(collection, record) for record in collection.records.index[rows])
+    probabilities, kept, failures = [], [], []
+    for row, result in zip(rows, progress(classifier.classify(readable, batch_size)), strict=True):
+        if isinstance(result, Failure):
+            failures.append(result)
+        else:
+            kept.append(row)
+            probabilities.append([finding.probability for finding in result[1].findings.values()])
+    if not kept:
+        raise DatasetError(f"{collection.directory}: none of {len(rows)} records could be read; {failures[0].error}")
+    table = collection.records.iloc[kept]
+    return Classified(
+        bundle=bundle,
+        collection=collection,
+        records=tuple(table.index),
+        patients=table["patient"].to_numpy(dtype=str),
+        labels=collection.labels(names)[kept],
+        probabilities=np.array(probabilities),
+        failures=tuple(failures),
+        trained_on=_in_recipe(bundle, collection, table, "train"),
+        chosen_on=_in_recipe(bundle, collection, table, "validation"),
+    )
+
+
+def evaluate_classified(
+    classified: Classified, *, n_resamples: int = 1000, seed: int = 0, command: str = ""
+) -> Evaluation:
+    """The figures of one bundle."""
+    manifest = classified.bundle.manifest
+    context: dict[str, Any] = {
+        "bundle": classified.bundle.title,
+        "dataset": classified.collection.title,
+        "folds": ", ".join(
+            map(str, sorted(classified.collection.records.loc[list(classified.records), "fold"].unique()))
+        ),
+        "thresholds": manifest.thresholds_chosen,
+        "calibration": manifest.calibration_chosen,
+        "remarks": " ".join(f"{remark}." for remark in classified.remarks),
+        "thresholds_chosen_here": classified.chosen_on > 0,
+        "command": command,
+    }
+    return evaluate(
+        classified.labels,
+        classified.probabilities,
+        classified.thresholds,
+        classified.names,
+        classified.patients,
+        n_resamples=n_resamples,
+        seed=seed,
+        context=context,
+    )
+
+
+def compare(first: Classified, second: Classified, *, n_resamples: int = 1000, seed: int = 0) -> str:
+    """The difference of two bundles on the records that both could read, macro, with intervals, in words."""
+    if first.names != second.names:
+        raise DatasetError(
+            f"{first.bundle.title} and {second.bundle.title} know different findings; nothing to compare"
+        )
+    place = {record: row for row, record in enumerate(second.records)}
+    rows = [row for row, record in enumerate(first.records) if record in place]
+    others = [place[first.records[row]] for row in rows]
+    difference = paired_difference(
+        first.labels[rows],
+        first.probabilities[rows],
+        second.probabilities[others],
+        first.thresholds,
+        second.thresholds,
+        first.patients[rows],
+        n_resamples=n_resamples,
+        seed=seed,
+        names=first.names,
+    )
+    lines = [f"{first.bundle.title} minus {second.bundle.title}, {len(rows):,} records, 95 % interval:"]
+    for metric, label in (("auroc", "macro AUROC"), ("f1", "macro F1")):
+        interval = difference.macro[metric]
+        lines.append(f"  {label}: {interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]")
+    return "\n".join(lines)
+
+
+def _in_recipe(bundle: Bundle, collection: Collection, table: Any, which: str) -> int:
+    """How many rows the bundle's recipe has in its part `which`."""
+    parts = bundle.manifest.provenance.get("recipe", {}).get("data", {}).get(which, [])
+    inside = np.zeros(len(table), dtype=bool)
+    for part in parts:
+        if part["collection"] == collection.name:
+            inside |= in_part(table, part.get("folds"), part.get("share"))
+    return int(inside.sum())

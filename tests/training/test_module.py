@@ -1,0 +1,130 @@
+"""The loss and the networks that a run keeps."""
+
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ecoscale.preparation import Preparation
+from ecoscale.training import Recipe
+from ecoscale.training.module import TrainingModule, masked_loss
+
+
+@pytest.fixture
+def module(tiny_recipe):
+    def made(seed=0, auxiliary=None, **optimisation):
+        content = tiny_recipe.model_dump() | {"seed": seed, "auxiliary": auxiliary}
+        content["optimisation"] |= optimisation
+        return TrainingModule(Recipe.model_validate(content), Preparation(window=800))
+
+    return made
+
+
+def test_an_unknown_label_moves_nothing():
+    logits = torch.tensor([[0.3, -2.0], [1.5, 0.7]], requires_grad=True)
+    loss = masked_loss(logits, torch.tensor([[1, -1], [-1, 0]], dtype=torch.int8))
+    loss.backward()
+    known = binary_cross_entropy_with_logits(torch.tensor([0.3, 0.7]), torch.tensor([1.0, 0.0]))
+    assert loss.item() == pytest.approx(known.item())
+    assert (logits.grad == 0).tolist() == [[False, True], [True, False]]
+
+
+def test_where_every_label_is_known_it_is_the_binary_cross_entropy():
+    logits, labels = torch.randn(5, 6), torch.randint(0, 2, (5, 6))
+    expected = binary_cross_entropy_with_logits(logits, labels.float())
+    assert masked_loss(logits, labels.to(torch.int8)).item() == expected.item()
+
+
+def test_a_batch_without_a_known_label_costs_nothing_and_moves_nothing():
+    logits = torch.randn(3, 6, requires_grad=True)
+    loss = masked_loss(logits, torch.full((3, 6), -1, dtype=torch.int8))
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+
+
+def weights(network):
+    return torch.cat([p.detach().flatten().clone() for p in network.parameters()])
+
+
+def test_the_seed_decides_the_first_weights(module):
+    torch.manual_seed(99)
+    first = weights(module(seed=3).network)
+    assert torch.equal(weights(module(seed=3).network), first)
+    assert not torch.equal(weights(module(seed=4).network), first)
+
+
+def test_without_an_average_the_network_trained_is_the_one_measured(module):
+    trained = module(ema_decay=None)
+    assert trained.evaluated_network is trained.network
+
+
+def test_the_average_follows_the_weights_and_stays_among_them(module):
+    trained = module(ema_decay=0.9)
+    trained.on_train_batch_end(None, None, 0)
+    start = weights(trained.network)
+    assert torch.equal(weights(trained.evaluated_network), start)
+    with torch.no_grad():
+        for parameter in trained.network.parameters():
+            parameter.add_(1.0)
+    shares = []
+    for batch in range(40):
+        trained.on_train_batch_end(None, None, batch)
+        shares.append((weights(trained.evaluated_network) - start).mean().item())
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 1
+    # At first it follows closely; a fixed decay of 0.9 would have come a tenth of the way.
+    assert shares[0] > 0.5
+    assert shares[-1] == pytest.approx(1, abs=0.01)
+
+
+def test_validation_scores_the_average(module):
+    trained = module(ema_decay=0.9)
+    with torch.no_grad():
+        trained.network.head.bias.fill_(50.0)
+        trained.evaluated_network.head.bias.fill_(-50.0)
+    trained.eval()
+    trained.log = lambda *_args, **_options: None
+    with torch.no_grad():
+        trained.validation_step((torch.zeros(2, 12, 800), torch.tensor([[1] * 6, [0] * 6])), 0)
+        trained.on_validation_epoch_end()
+    assert (trained.validation_logits < 0).all()
+
+
+AUXILIARY = {"scheme": "CODE", "codes": ["RBBB", "LBBB"], "weight": 0.5}
+
+
+def test_auxiliary_codes_are_learnt_and_not_shipped(module):
+    trained = module(ema_decay=0.9, auxiliary=AUXILIARY)
+    assert trained.network.head.out_features == 8
+    shipped = trained.shipped_network()
+    assert not shipped.training
+    x = torch.randn(2, 12, 800)
+    with torch.inference_mode():
+        both, findings = trained.eval().evaluated_network(x), shipped(x)
+    assert (both.shape, findings.shape) == ((2, 8), (2, 6))
+    torch.testing.assert_close(findings, both[:, :6])
+
+
+def test_what_is_shipped_no_longer_changes_with_the_training(module):
+    trained = module(ema_decay=None)
+    shipped = trained.shipped_network()
+    before = weights(shipped)
+    with torch.no_grad():
+        for parameter in trained.network.parameters():
+            parameter.zero_()
+    assert torch.equal(weights(shipped), before)
+
+
+def test_the_auxiliary_loss_counts_with_its_weight(module):
+    losses = {}
+    for name, auxiliary in (("without", None), ("with", AUXILIARY)):
+        trained = module(auxiliary=auxiliary)
+        trained.log = lambda *_args, **_options: None
+        with torch.no_grad():
+            trained.network.head.weight.zero_()
+            trained.network.head.bias.zero_()
+        labels = torch.zeros(2, trained.network.head.out_features, dtype=torch.int8)
+        losses[name] = trained.training_step((torch.zeros(2, 12, 800), labels), 0).item()
+    ln2 = torch.tensor(2.0).log().item()
+    assert losses["without"] == pytest.approx(ln2)
+    assert losses["with"] == pytest.approx(1.5 * ln2)

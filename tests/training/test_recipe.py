@@ -1,0 +1,134 @@
+"""Recipes: read whole, refused with the file and the key."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ecoscale.errors import RecipeError
+from ecoscale.training import Recipe, load_recipe
+
+SHORTEST = """
+name: shortest
+model: {name: oscnn}
+data:
+  train: [{collection: ptbxl, folds: [1, 2]}]
+  validation: [{collection: ptbxl, folds: [9]}]
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(text):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return written
+
+
+def test_what_is_left_out_has_defaults(write):
+    recipe = load_recipe(write(SHORTEST))
+    assert recipe.findings == ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
+    assert (recipe.preparation.rate, recipe.preparation.window, recipe.preparation.highpass) == (100, 1000, 0.5)
+    assert recipe.optimisation.schedule == "one_cycle"
+    assert recipe.optimisation.patience is None
+    assert set(recipe.augmentation.model_dump(exclude={"shortest_crop"}).values()) == {0.0}
+    assert recipe.collections == ("ptbxl",)
+    assert recipe.seed == 0
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_recipe_of_the_repository_is_valid_and_survives_its_own_yaml(path, write):
+    recipe = load_recipe(path)
+    assert load_recipe(write(recipe.to_yaml())) == recipe
+
+
+def test_the_yaml_of_a_recipe_holds_the_defaults_too(tiny_recipe, write):
+    content = yaml.safe_load(tiny_recipe.to_yaml())
+    assert content["optimisation"]["weight_decay"] == 0.01
+    assert Recipe.model_validate(content).to_yaml() == tiny_recipe.to_yaml()
+
+
+def test_a_change_replaces_a_key_where_it_lies(write):
+    recipe = load_recipe(write(SHORTEST), optimisation__epochs=3, seed=7, model__config={"largest_kernel": 7})
+    assert (recipe.optimisation.epochs, recipe.seed, recipe.model.config) == (3, 7, {"largest_kernel": 7})
+
+
+def test_a_change_inside_what_is_no_mapping_is_refused(write):
+    with pytest.raises(RecipeError, match=r"recipe.yaml: optimisation: expected a mapping, found 3"):
+        load_recipe(write(SHORTEST + "optimisation: 3\n"), optimisation__epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("addition", "message"),
+    [
+        ("epochs: 3", r"epochs: Extra inputs are not permitted \(found 3\)"),
+        ("optimisation: {epoch: 3}", r"optimisation.epoch: Extra inputs are not permitted \(found 3\)"),
+        ("optimisation: {epochs: many}", r"optimisation.epochs: .*integer.* \(found 'many'\)"),
+        ("optimisation: {epochs: 0}", r"optimisation.epochs: .* greater than or equal to 1 \(found 0\)"),
+        ("optimisation: {schedule: step}", r"optimisation.schedule: .*'one_cycle' or 'cosine' \(found 'step'\)"),
+        ("optimisation: {ema_decay: 1}", r"optimisation.ema_decay: .* less than 1"),
+        ("augmentation: {crop: 1.5}", r"augmentation.crop: .* less than or equal to 1 \(found 1.5\)"),
+        ("preparation: {rate: -100}", r"preparation.rate: .* greater than 0"),
+        ("preparation: {leads: [I, X]}", r"preparation.leads: unknown lead X"),
+        ("seed: -1", r"seed: .* greater than or equal to 0"),
+        ("findings: []", "findings: .*at least 1"),
+        ("findings: [AF, flutter]", "findings: unknown flutter; there are 1dAVb, RBBB, LBBB, SB, ST, AF"),
+        ("findings: [AF, SB, AF]", "findings: one is named twice in AF, SB, AF"),
+        ("model: {name: resnet}", "model.name: no model 'resnet'; there are ecoscalenet"),
+        ("auxiliary: {scheme: SCP, codes: []}", "auxiliary.codes: .*at least 1"),
+        ("auxiliary: {scheme: ICD, codes: [I48]}", "auxiliary.scheme: no collection .* uses 'ICD'; they use SCP"),
+        ("model: {name: oscnn, config: {width: 3}}", "model.config: oscnn has no option width; it takes largest_kernel"),
+        ("model: {name: ecoscalenet, config: {width: 7}}", "model.config: width 7: expected an even number"),
+        ("model: {name: ecoscalenet, config: {width: wide}}", "model.config: "),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_its_file(write, addition, message):
+    path = write(SHORTEST + addition + "\n")
+    with pytest.raises(RecipeError, match=message) as refusal:
+        load_recipe(path)
+    assert str(refusal.value).startswith(f"{path}: not a valid recipe")
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("{collection: ptbxl}", r"data.train.0: give either folds or share"),
+        ("{collection: ptbxl, folds: [1], share: [0, 1]}", r"data.train.0: give either folds or share"),
+        ("{collection: code15, share: [0, 2]}", r"data.train.0.share.1: .* less than or equal to 1"),
+        ("{collection: mimic, folds: [1]}", r"data: no collection 'mimic'; there are chapman, code15, ptbxl"),
+        ("{folds: [1]}", r"data.train.0.collection: Field required"),
+    ],
+)
+def test_a_part_that_says_too_little_or_too_much_is_named(write, part, message):
+    path = write(SHORTEST.replace("{collection: ptbxl, folds: [1, 2]}", part))
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(path)
+
+
+def test_all_that_is_wrong_is_said_at_once(write):
+    with pytest.raises(RecipeError, match=r"(?s)optimisation.epochs.*sead"):
+        load_recipe(write(SHORTEST + "optimisation: {epochs: x}\nsead: 1\n"))
+
+
+def test_what_is_missing_is_named(write):
+    with pytest.raises(RecipeError, match=r"(?s)model: Field required.*data: Field required"):
+        load_recipe(write("name: nothing"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("name: [", "recipe.yaml: not valid YAML"), ("- 1", "expected a mapping with the keys name,"), ("", "mapping")],
+)
+def test_what_is_no_recipe_at_all_is_refused_with_its_file(write, text, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(text))
+
+
+def test_a_file_that_is_not_text_or_not_there_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match=r"none.yaml: cannot be read \(No such file"):
+        load_recipe(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(RecipeError, match=r"binary.yaml: not text"):
+        load_recipe(tmp_path / "binary.yaml")
