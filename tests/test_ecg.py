@@ -80,7 +80,7 @@ class TestContract:
 
     @pytest.mark.parametrize("rate", [0, -500, float("nan"), float("inf"), None, "500", 1j])
     def test_a_rate_that_is_not_a_positive_number_is_refused(self, rate):
-        with pytest.raises(SignalError, match="the rate is .*expected a positive number of samples per second"):
+        with pytest.raises(SignalError, match=r"the rate is .*expected a positive number of samples per second"):
             ECG(np.zeros((12, 5)), rate)
 
     @pytest.mark.parametrize("rate", [500, 128.5, np.float32(250), np.int64(400)])

@@ -139,7 +139,9 @@ def test_a_record_that_occurs_twice_is_refused(folder):
 
 
 def test_a_folder_without_headers_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match=r"no WFDB headers \(\*.hea\) below it; expected WFDBRecords/01/010/JS00001.hea"):
+    with pytest.raises(
+        DatasetError, match=r"no WFDB headers \(\*.hea\) below it; expected WFDBRecords/01/010/JS00001.hea"
+    ):
         Chapman(tmp_path)
 
 

@@ -121,7 +121,9 @@ def test_a_packed_record_is_the_genuine_one(native, reduced):
 
 
 def test_the_reduced_table_has_no_500_hz(reduced):
-    with pytest.raises(DatasetError, match=r"ptbxl_database.csv: column filename_hr is missing; found ecg_id, age, sex"):
+    with pytest.raises(
+        DatasetError, match=r"ptbxl_database.csv: column filename_hr is missing; found ecg_id, age, sex"
+    ):
         PTBXL(reduced, 500)
 
 

@@ -56,9 +56,7 @@ def test_what_is_near_a_finding_but_another_is_absent(scheme, code):
     assert label_matrix([{code}], SIX, scheme).tolist() == [[ABSENT] * 6]
 
 
-@pytest.mark.parametrize(
-    ("code", "finding"), [("233917008", "1dAVb"), ("426627000", "SB"), ("195080001", "AF")]
-)
+@pytest.mark.parametrize(("code", "finding"), [("233917008", "1dAVb"), ("426627000", "SB"), ("195080001", "AF")])
 def test_a_code_that_leaves_a_finding_open_makes_it_unknown_and_nothing_else(code, finding):
     labels = dict(zip(SIX, label_matrix([{code}], SIX, "SNOMED")[0], strict=True))
     assert labels.pop(finding) == UNKNOWN

@@ -144,15 +144,17 @@ def test_a_run_killed_in_mid_training_and_resumed_has_the_history_of_an_undistur
     arguments = [sys.executable, "-c", TRAIN_IN_ANOTHER_PROCESS, recipe, code15, folder, stores]
     killed = Run(folder)
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        while not killed.history:
+        while killed.last_checkpoint is None:
             try:
                 process.wait(timeout=0.02)
             except subprocess.TimeoutExpired:
                 continue
             pytest.fail(f"training ended before it could be killed: {process.stderr.read()}")
         process.kill()
-    assert 1 <= len(killed.history) < 4
+    before = killed.history
+    assert 1 <= len(before) < 4
     resumed = go(load_recipe(recipe), folder, resume=True)
+    assert resumed.history[0]["seconds"] == before[0]["seconds"]
     assert scores(resumed) == scores(trained_run)
     for name, value in trained_run.validation.items():
         np.testing.assert_array_equal(resumed.validation[name], value, err_msg=name)
@@ -252,12 +254,15 @@ def test_a_folder_without_a_run_is_refused_by_what_it_lacks(tmp_path):
             read()
 
 
-def test_a_checkpoint_that_would_run_code_is_not_loaded(trained_run, tmp_path):
+@pytest.mark.parametrize(
+    "content", [{"state_dict": {}, "code": itertools.count}, {"state_dict": {}}, {}], ids=["code", "other", "empty"]
+)
+def test_a_checkpoint_that_would_run_code_or_is_not_this_networks_is_refused(trained_run, tmp_path, content):
     (tmp_path / "checkpoints").mkdir()
     for name in ("recipe.yaml", "preparation.json"):
         (tmp_path / name).write_bytes((trained_run.folder / name).read_bytes())
-    torch.save({"state_dict": {}, "code": itertools.count}, tmp_path / "checkpoints" / "best.ckpt")
-    with pytest.raises(Exception, match="(?i)weights.only"):
+    torch.save(content, tmp_path / "checkpoints" / "best.ckpt")
+    with pytest.raises(RecipeError, match=r"best.ckpt: not the weights of this run's network"):
         Run(tmp_path).load_network()
 
 

@@ -17,9 +17,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from ecoscale import __version__
 from ecoscale.errors import DatasetError, EcoscaleError
-from ecoscale.preparation import Preparation
+from ecoscale.preparation import REVISION, Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -86,7 +85,7 @@ def prepare_store(
     """The store of a collection under `root`, made if it is not there yet.
 
     Its folder's name carries a digest of the records' names and files, of the preparation but for the scale, which is
-    applied on reading, and of the version of ecoscale; delete the store if signals change under the same name. Patients
+    applied on reading, and of its `REVISION`; delete the store if signals change under the same name. Patients
     and folds are always those of the collection as it is now. A record longer than the window gives its middle window.
     Records that cannot be read are listed in the manifest (`unreadable`, with the reason) and left out; `DatasetError`
     is raised if that is all of them. `progress(iterable, description)` may wrap the loop.
@@ -182,7 +181,7 @@ def _key(collection: Collection, preparation: Preparation) -> dict:
         "records": len(collection),
         "records_digest": identity.hexdigest(),
         "preparation": preparation.model_dump(exclude={"mean", "scale", "overlap"}),
-        "ecoscale": __version__,
+        "ecoscale": REVISION,
     }
     digest = hashlib.sha256(json.dumps(made_from, sort_keys=True, default=str).encode()).hexdigest()
     return made_from | {"digest": digest}

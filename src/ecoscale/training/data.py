@@ -169,4 +169,6 @@ class ECGData(lightning.LightningDataModule):
         batches = SignalBatches(examples)
         sampler = EpochBatches(len(batches), self.recipe.optimisation.batch_size, seed)
         # Batches are gathered from a memory map in a few hundred microseconds; worker processes would cost more.
-        return DataLoader(batches, sampler=sampler, batch_size=None, num_workers=0)
+        # A loader draws a number whenever it begins, which is before an epoch's seeding in the first epoch after a
+        # resumption and after it in others: a generator of its own keeps that out of the stream that dropout draws from.
+        return DataLoader(batches, sampler=sampler, batch_size=None, num_workers=0, generator=torch.Generator())

@@ -14,6 +14,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 import lightning
@@ -89,7 +90,10 @@ class Run:
             raise RecipeError(f"{path}: not there; train the recipe first (ecoscale train)")
         module = TrainingModule(self.recipe, self.preparation)
         # Only tensors and plain values are loaded: a checkpoint from elsewhere must not run code.
-        module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+        try:
+            module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+        except (RuntimeError, EOFError, KeyError, UnpicklingError) as error:
+            raise RecipeError(f"{path}: not the weights of this run's network ({error}); train it again") from error
         return module.shipped_network()
 
     def _text(self, name: str) -> str:
@@ -277,12 +281,17 @@ class BestAndLast(Checkpoint):
         """Write what this epoch calls for. Lightning puts checkpoints last, after the history's row."""
         if not isinstance(pl_module, TrainingModule) or pl_module.validation_logits is None:
             raise TypeError("BestAndLast follows a TrainingModule that has been validated")
-        checkpoints = self.folder / "checkpoints"
         score = float(trainer.callback_metrics[MONITORED])
         if score > self.best:
             self.best = score
             partial = self.folder / "validation.partial.npz"
             np.savez_compressed(partial, logits=pl_module.validation_logits, **self.about)
             partial.replace(self.folder / "validation.npz")
-            trainer.save_checkpoint(checkpoints / _BEST, weights_only=True)
-        trainer.save_checkpoint(checkpoints / _LAST, weights_only=False)
+            self._save(trainer, _BEST, weights_only=True)
+        self._save(trainer, _LAST, weights_only=False)
+
+    def _save(self, trainer: lightning.Trainer, name: str, *, weights_only: bool) -> None:
+        # Replaced whole: Lightning writes elsewhere first, but copies from there where that is another file system.
+        partial = self.folder / "checkpoints" / f"{name}.partial"
+        trainer.save_checkpoint(partial, weights_only=weights_only)
+        partial.replace(partial.with_suffix(""))

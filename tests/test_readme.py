@@ -1,0 +1,30 @@
+"""What the README says holds."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_example_runs_and_finds_what_it_made(capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert re.search(r"^AF +0\.\d+ present$", shown, flags=re.MULTILINE)
+    assert "not a diagnosis" in shown
+
+
+def test_every_link_into_the_repository_leads_somewhere():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_verb_in_the_readme_exists():
+    import typer
+
+    from ecoscale.cli import app
+
+    verbs = set(typer.main.get_command(app).commands)
+    assert set(re.findall(r"^ecoscale ([a-z]+)", README, flags=re.MULTILINE)) <= verbs
