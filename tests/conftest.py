@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from ecoscale.training import Recipe, Run
 
 
+# The tests' networks are tiny: threads would only wait for each other. Set before torch is imported, and inherited.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """The folder of real recordings: ECOSCALE_DATA, or shared/data beside the project."""

@@ -56,7 +56,19 @@ class Classified:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a reader of the figures must know."""
-        found = list(self.collection.notes)
+        found = [*self.collection.notes, *self.exposure]
+        if self.failures:
+            total = len(self.records) + len(self.failures)
+            found.append(
+                f"{len(self.failures):,} of {total:,} records could not be read and are left out; "
+                f"first: {self.failures[0].error}"
+            )
+        return tuple(found)
+
+    @property
+    def exposure(self) -> tuple[str, ...]:
+        """What the bundle had seen of these records when it was made."""
+        found = []
         if self.trained_on:
             found.append(
                 f"{self.trained_on:,} of {len(self.records):,} records were trained on: these figures are no evidence "
@@ -64,11 +76,9 @@ class Classified:
             )
         if self.chosen_on:
             found.append(
-                f"thresholds, calibration and epoch were chosen on {self.chosen_on:,} of {len(self.records):,} records: "
-                "F1, sensitivity and specificity are optimistic"
+                f"thresholds, calibration and epoch were chosen on {self.chosen_on:,} of {len(self.records):,} "
+                "records: F1, sensitivity and specificity are optimistic"
             )
-        if self.failures:
-            found.append(f"{len(self.failures):,} records could not be read; first: {self.failures[0].error}")
         return tuple(found)
 
     def write_predictions(self, path: Path) -> None:
@@ -107,8 +117,8 @@ def choose_records(
     if not chosen.any():
         has = ", ".join(map(str, sorted(collection.records["fold"].unique())))
         raise DatasetError(
-            f"{collection.directory}: no record of {collection.title} in folds {folds or 'any'} and share "
-            f"{share or 'any'}; its folds are {has}" + (" (0: the publisher gives none)" if has == "0" else "")
+            f"{collection.directory}: no record of {collection.title} in {_in_words(folds, share)}; its folds are {has}"
+            + (" (0: the publisher gives none)" if has == "0" else "")
         )
     return chosen
 
@@ -150,9 +160,18 @@ def classify_records(
 
 
 def evaluate_classified(
-    classified: Classified, *, n_resamples: int = 1000, seed: int = 0, command: str = ""
+    classified: Classified,
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    command: str = "",
+    remarks: Iterable[str] | None = None,
+    difference: str | None = None,
 ) -> Evaluation:
-    """The figures of one bundle."""
+    """The figures of one bundle.
+
+    `remarks` (default: those of `classified`), and the `difference` from another bundle in words, go into the report.
+    """
     manifest = classified.bundle.manifest
     context: dict[str, Any] = {
         "bundle": classified.bundle.title,
@@ -162,10 +181,12 @@ def evaluate_classified(
         ),
         "thresholds": manifest.thresholds_chosen,
         "calibration": manifest.calibration_chosen,
-        "remarks": " ".join(f"{remark}." for remark in classified.remarks),
+        "remarks": " ".join(f"{remark}." for remark in (classified.remarks if remarks is None else remarks)),
         "thresholds_chosen_here": classified.chosen_on > 0,
         "command": command,
     }
+    if difference is not None:
+        context["difference"] = difference
     return evaluate(
         classified.labels,
         classified.probabilities,
@@ -178,12 +199,22 @@ def evaluate_classified(
     )
 
 
-def compare(first: Classified, second: Classified, *, n_resamples: int = 1000, seed: int = 0) -> str:
-    """The difference of two bundles on the records that both could read, macro, with intervals, in words."""
-    if first.names != second.names:
+def check_comparable(first: Bundle, second: Bundle) -> None:
+    """Raise `DatasetError` unless both bundles know the same findings in the same order."""
+    known = [", ".join(label.name for label in bundle.manifest.labels) for bundle in (first, second)]
+    if known[0] != known[1]:
         raise DatasetError(
-            f"{first.bundle.title} and {second.bundle.title} know different findings; nothing to compare"
+            f"{first.title} knows {known[0]} and {second.title} {known[1]}; only bundles for the same findings, in the "
+            "same order, can be compared"
         )
+
+
+def compare(first: Classified, second: Classified, *, n_resamples: int = 1000, seed: int = 0) -> str:
+    """The difference of two bundles on the records that both could read, macro, with intervals, in words.
+
+    Raises `DatasetError` if they know different findings.
+    """
+    check_comparable(first.bundle, second.bundle)
     place = {record: row for row, record in enumerate(second.records)}
     rows = [row for row, record in enumerate(first.records) if record in place]
     others = [place[first.records[row]] for row in rows]
@@ -203,6 +234,11 @@ def compare(first: Classified, second: Classified, *, n_resamples: int = 1000, s
         interval = difference.macro[metric]
         lines.append(f"  {label}: {interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]")
     return "\n".join(lines)
+
+
+def _in_words(folds: tuple[int, ...] | None, share: tuple[float, float] | None) -> str:
+    folds_said = "any fold" if folds is None else f"folds {', '.join(map(str, folds))}"
+    return folds_said + ("" if share is None else f" and patients {share[0]:g}-{share[1]:g}")
 
 
 def _in_recipe(bundle: Bundle, collection: Collection, table: Any, which: str) -> int:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ecoscale import __version__
 from ecoscale.bundle import Label, Manifest, write_bundle
 from ecoscale.complexity import measure_complexity
+from ecoscale.datasets import list_collections
 from ecoscale.datasets.synthetic import synthetic_ecg
 from ecoscale.evaluation import choose_thresholds, evaluate, fit_platt
 from ecoscale.export import export_onnx
@@ -119,6 +120,7 @@ def model_card(manifest: Manifest, evaluation: Evaluation, recipe: Recipe) -> st
         recipe=recipe,
         training=describe_parts(recipe.data.train),
         validation=describe_parts(recipe.data.validation),
+        collections=[list_collections()[name] for name in recipe.collections],
         disclaimer=DISCLAIMER,
     )
 

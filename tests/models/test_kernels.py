@@ -75,7 +75,8 @@ def test_coverage_ends_at_the_first_gap(layers):
 
 @pytest.mark.parametrize("layers", [((1, 2, 3, 5), (1, 2, 3, 5), (1, 2)), ((4,), (7,)), ((3,),)])
 def test_the_longest_receptive_field_is_what_gradients_see(layers):
-    network = torch.nn.Sequential(*(OmniScaleConv(len(before), 1, own) for before, own in zip(((1,), *layers), layers)))
+    inputs = (1, *map(len, layers[:-1]))
+    network = torch.nn.Sequential(*(OmniScaleConv(n, 1, own) for n, own in zip(inputs, layers, strict=True)))
     for parameter in network.parameters():
         torch.nn.init.ones_(parameter)
     x = torch.zeros(1, 1, 101, requires_grad=True)

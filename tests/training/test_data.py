@@ -131,7 +131,7 @@ def test_a_part_without_records_is_named(change, code15, stores):
 
 
 def test_a_collection_whose_folder_is_not_given_is_named_with_the_option(tiny_recipe, stores):
-    with pytest.raises(RecipeError, match="recipe tiny reads code15; .* --data code15=DIRECTORY"):
+    with pytest.raises(RecipeError, match=r"recipe tiny reads code15; .* --data code15=DIRECTORY"):
         ECGData(tiny_recipe, {}, stores)
 
 

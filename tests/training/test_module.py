@@ -1,5 +1,7 @@
 """The loss and the networks that a run keeps."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -128,3 +130,19 @@ def test_the_auxiliary_loss_counts_with_its_weight(module):
     ln2 = torch.tensor(2.0).log().item()
     assert losses["without"] == pytest.approx(ln2)
     assert losses["with"] == pytest.approx(1.5 * ln2)
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
+@pytest.mark.parametrize(("steps", "warmup"), [(1, 0.0), (4, 0.25), (10, 0.1), (10, 0.3), (100, 0.0)])
+def test_every_schedule_runs_to_its_end_and_never_above_the_peak(module, schedule, steps, warmup):
+    trained = module(schedule=schedule, warmup=warmup, learning_rate=0.01)
+    trained.trainer = SimpleNamespace(estimated_stepping_batches=steps)
+    configured = trained.configure_optimizers()
+    optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(steps):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert max(rates) <= 0.01
+    assert steps == 1 or rates[-1] < 0.3 * max(rates)

@@ -45,10 +45,12 @@ def changed(tiny_recipe):
 
 @pytest.fixture
 def go(code15, stores):
-    """Train quietly."""
-    return lambda recipe, folder, **options: train(
-        recipe, {"code15": code15}, folder, stores=stores, show_progress=False, **options
-    )
+    """Train on the synthetic collection."""
+
+    def training(recipe, folder, *, show_progress=False, **options):
+        return train(recipe, {"code15": code15}, folder, stores=stores, show_progress=show_progress, **options)
+
+    return training
 
 
 @pytest.fixture
@@ -272,4 +274,4 @@ def test_training_warns_of_nothing_on_a_machine_with_many_processors(changed, sc
     scored(0.6)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        go(changed(epochs=1), tmp_path / "run")
+        go(changed(epochs=1), tmp_path / "run", show_progress=True)

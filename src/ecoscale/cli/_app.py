@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from ecoscale import __version__
@@ -30,14 +31,22 @@ class _Verbs(TyperGroup):
         try:
             return super().invoke(ctx)
         except EcoscaleError as error:
-            Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True)
-            sys.exit(2)
+            _end(str(error))
+        except OSError as error:
+            # Without a file it is a bug, or the reader of a pipe that went away, which typer knows how to end.
+            if error.filename is None:
+                if error.errno != errno.ENOSPC:
+                    raise
+                _end(f"{error.strerror}")
+            _end(f"{error.filename}: {error.strerror}")
 
 
-def _escaped(text: str) -> str:
-    from rich.markup import escape
+def _end(message: str) -> NoReturn:
+    from rich.console import Console
+    from rich.text import Text
 
-    return escape(text)
+    Console(stderr=True).print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    sys.exit(2)
 
 
 app = typer.Typer(
@@ -63,6 +72,10 @@ def main(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
 ) -> None:
     """Options of the command itself."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file's name may hold what the terminal's encoding does not.
+            stream.reconfigure(errors="backslashreplace")
     if version:
         typer.echo(f"ecoscale {__version__}")
         raise typer.Exit

@@ -1,12 +1,13 @@
-"""What verbs share: options on files that do not describe themselves, output, and the progress bar.
+"""What verbs share: options on files that do not describe themselves, where results go, and the progress bar.
 
-Progress goes to standard error, so that results stay clean.
+Progress and remarks go to standard error, so that results stay clean.
 """
 
 from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from rich.console import Console
+
 FAILED = 1
 """Exit status when at least one recording could not be read or classified."""
+
+UNBOUNDED = 1000
+"""Columns of a file or pipe, which has no edge: a table is as wide there as its content."""
 
 Rate = Annotated[
     float | None,
@@ -26,6 +32,14 @@ Unit = Annotated[str | None, typer.Option(help="mV, uV or V, for .npy and tables
 Lead_names = Annotated[
     str | None, typer.Option(help="Lead names in order, for .npy and tables: I,II,V1,...", show_default=False)
 ]
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
 
 
 def stated(rate: float | None, unit: str | None, leads: str | None) -> dict[str, Any]:
@@ -41,15 +55,42 @@ def open_output(path: Path | None) -> Iterator[IO[str]]:
         yield sys.stdout
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8", newline="") as stream:
+        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
             yield stream
 
 
-def tracked(items: Iterable, description: str, show: bool = True) -> Iterable:
+def console_on(stream: IO[str]) -> Console:
+    """A console that writes to `stream`: as wide as the terminal, or as the content where it is a file or a pipe."""
+    from rich.console import Console
+
+    return Console(file=stream, width=None if stream.isatty() else UNBOUNDED, highlight=False)
+
+
+def tracked(items: Iterable, description: str, total: int | None = None, *, show: bool = True) -> Iterable:
     """The items, counted by a progress bar where standard error is a terminal."""
     if not show or not sys.stderr.isatty():
         return items
-    from rich.console import Console
-    from rich.progress import track
+    return _tracked(items, description, total)
 
-    return track(items, description, console=Console(stderr=True), transient=True)
+
+def _tracked(items: Iterable, description: str, total: int | None) -> Iterator:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    # Results that are written to standard output meanwhile must stay there.
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+        yield from bar.track(items, total=total, description=description)

@@ -11,9 +11,9 @@ CASES = ("normal", "AF", "LBBB", "RBBB", "1dAVb", "SB", "ST")
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the ECGs and the report.")] = Path(
-        "ecoscale-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", file_okay=False, help="Folder for the ECGs and the report.")
+    ] = Path("ecoscale-demo"),
     bundle: Annotated[
         str | None, typer.Option(help="A bundle's folder or name.", show_default="the bundle in the package")
     ] = None,
@@ -22,16 +22,17 @@ def demo(
 
     Synthetic ECGs show that the parts work together; they are never evidence of accuracy.
 
-    Example:
-
-      ecoscale demo --out demo && open demo/report.html
+    Examples:
+      ecoscale demo
+      ecoscale demo --out demo --bundle bundles/mine
     """
     import shutil
     import time
 
     from rich.console import Console
 
-    from ecoscale.cli.predict import Format, write_results
+    from ecoscale.cli._output import FAILED, Format
+    from ecoscale.cli._results import write_results
     from ecoscale.datasets.synthetic import synthetic_ecg
     from ecoscale.datasets.synthetic_files import write_wfdb
     from ecoscale.formats import find_recordings
@@ -39,32 +40,31 @@ def demo(
 
     console = Console(stderr=True, highlight=False)
     folder = out / "ecgs"
-    out.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
     cases = (
         synthetic_ecg(() if case == "normal" else (case,), seed=seed, record=f"synthetic-{case}")
         for seed, case in enumerate(CASES)
     )
     write_wfdb(folder, cases)
+    paths = [folder / f"synthetic-{case}.hea" for case in CASES]
     dicom = _real_dicom()
     if dicom is None:
         console.print("no real ECG: the package pydicom (ecoscale[formats]) brings one", style="yellow")
     else:
-        shutil.copy(dicom, folder / "pydicom-waveform_ecg.dcm")
+        paths.append(Path(shutil.copy(dicom, folder / "pydicom-waveform_ecg.dcm")))
     began = time.perf_counter()
     classifier = Classifier.load(bundle)
     loaded = time.perf_counter()
-    results = list(classifier.classify(find_recordings([folder])))
+    results = list(classifier.classify(find_recordings(paths)))
     done = time.perf_counter()
     report = out / "report.html"
-    failed = write_results(results, Format.TABLE, None, report, [label.name for label in classifier.labels])
+    outcome = write_results(results, Format.TABLE, None, report, [label.name for label in classifier.labels])
     console.print(
         f"\n{len(results)} ECGs read and classified in {done - loaded:.2f} s, after {loaded - began:.2f} s to load and "
         f"self-test the bundle.\nreport: {report}",
         markup=False,
     )
-    if failed:
-        raise typer.Exit(1)
+    if outcome.failed:
+        raise typer.Exit(FAILED)
 
 
 def _real_dicom() -> Path | None:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+CAN_WAIT = ("threshold", "AP", "spec.", "sens.")
+"""Headings of the columns that a narrow terminal does without, the first to go first."""
+
 
 def evaluate(
-    bundle: Annotated[str, typer.Argument(help="A bundle's folder or name.", show_default=False)],
-    dataset: Annotated[Path, typer.Argument(help="Folder of a collection (ecoscale datasets).", show_default=False)],
+    bundle: Annotated[str, typer.Argument(help="A bundle's folder or name.", metavar="BUNDLE", show_default=False)],
+    dataset: Annotated[
+        Path,
+        typer.Argument(help="Folder of a collection (ecoscale datasets).", metavar="DATASET", show_default=False),
+    ],
     collection: Annotated[
         str | None, typer.Option(help="Which collection it is.", show_default="recognised by content")
     ] = None,
@@ -26,7 +36,9 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder of the report.", show_default="evaluation/<bundle>-<name>"),
+        typer.Option(
+            "--out", "-o", file_okay=False, help="Folder of the report.", show_default="evaluation/<bundle>-<name>"
+        ),
     ] = None,
     resamples: Annotated[int, typer.Option(min=2, help="Bootstrap resamples (by patient).")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
@@ -37,44 +49,59 @@ def evaluate(
     Says so when records were trained on, or when thresholds were chosen on them.
 
     Examples:
-
       ecoscale evaluate six-findings ptb-xl --folds 9
-
       ecoscale evaluate bundles/mine ecg-arrhythmia --share 0.75-1 --against six-findings
     """
+    import shlex
     import sys
-
-    from rich.console import Console
 
     from ecoscale import measuring
     from ecoscale.bundle import Bundle
-    from ecoscale.cli._output import tracked
+    from ecoscale.cli._output import console_on, tracked
     from ecoscale.datasets import open_collection
     from ecoscale.evaluation import render_table, write_report
 
-    console = Console(highlight=False)
-    opened = open_collection(dataset, collection)
-    chosen = measuring.choose_records(opened, _folds(folds), _share(share))
+    part = {"folds": _folds(folds), "share": _share(share)}
     loaded = Bundle.load(bundle)
-    command = "ecoscale " + " ".join(sys.argv[1:])
+    rival = None if against is None else Bundle.load(against)
+    if rival is not None:
+        measuring.check_comparable(loaded, rival)
+    opened = open_collection(dataset, collection)
+    chosen = measuring.choose_records(opened, **part)
 
     def classified(which: Bundle) -> measuring.Classified:
         return measuring.classify_records(
-            which, opened, chosen, batch_size, progress=lambda items: tracked(items, f"classifying by {which.title}")
+            which,
+            opened,
+            chosen,
+            batch_size,
+            progress=lambda items: tracked(items, f"classifying by {which.title}", int(chosen.sum())),
         )
 
     first = classified(loaded)
-    evaluation = measuring.evaluate_classified(first, n_resamples=resamples, seed=seed, command=command)
+    remarks, difference = list(first.remarks), None
+    if rival is not None:
+        second = classified(rival)
+        remarks += [f"{rival.title}: {remark}" for remark in second.exposure]
+        difference = measuring.compare(first, second, n_resamples=resamples, seed=seed)
+    evaluation = measuring.evaluate_classified(
+        first,
+        n_resamples=resamples,
+        seed=seed,
+        command=shlex.join(("ecoscale", *sys.argv[1:])),
+        remarks=remarks,
+        difference=difference,
+    )
     folder = out or Path("evaluation") / f"{loaded.manifest.name}-{opened.name}"
     report = write_report(evaluation, first.labels, first.probabilities, folder)
     first.write_predictions(folder / "predictions.csv")
-    console.print(render_table(evaluation))
-    for remark in first.remarks:
+    console = console_on(sys.stdout)
+    _print_table(console, render_table(evaluation))
+    for remark in remarks:
         console.print(remark, style="yellow", markup=False)
-    if against is not None:
-        difference = measuring.compare(first, classified(Bundle.load(against)), n_resamples=resamples, seed=seed)
+    if difference is not None:
         console.print(difference, markup=False)
-    console.print(f"report: {report}", markup=False)
+    console.print(f"report: {report}", markup=False, soft_wrap=True)
 
 
 def _folds(text: str | None) -> tuple[int, ...] | None:
@@ -85,9 +112,11 @@ def _folds(text: str | None) -> tuple[int, ...] | None:
     try:
         for piece in text.split(","):
             low, _, high = piece.partition("-")
+            if int(low) > int(high or low):
+                raise ValueError
             folds.extend(range(int(low), int(high or low) + 1))
     except ValueError:
-        raise typer.BadParameter(f"--folds {text!r}; expected numbers such as 9 or 1-8 or 8,9") from None
+        raise typer.BadParameter(f"{text!r}; expected numbers such as 9 or 1-8 or 8,9", param_hint="--folds") from None
     return tuple(folds)
 
 
@@ -97,6 +126,29 @@ def _share(text: str | None) -> tuple[float, float] | None:
         return None
     try:
         low, high = map(float, text.split("-"))
+        if not 0 <= low < high <= 1:
+            raise ValueError
     except ValueError:
-        raise typer.BadParameter(f"--share {text!r}; expected two numbers from 0 to 1 such as 0.75-1") from None
+        raise typer.BadParameter(
+            f"{text!r}; expected two rising numbers from 0 to 1 such as 0.75-1", param_hint="--share"
+        ) from None
     return low, high
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """Print the table without vertical rules; where the terminal is too narrow, without the columns that may wait."""
+    from rich.box import SIMPLE_HEAD
+    from rich.measure import Measurement
+
+    table.box, table.padding, table.show_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
+    for column in table.columns:
+        heading = str(column.header)
+        column.min_width = len("[.999, 1.000]") if "[" in heading else max(map(len, heading.split()))
+    waiting = [column for heading in CAN_WAIT for column in table.columns if column.header == heading]
+    left_out = []
+    while waiting and Measurement.get(console, console.options.update(width=1000), table).minimum > console.width:
+        left_out.append(waiting[0].header)
+        table.columns.remove(waiting.pop(0))
+    console.print(table)
+    if left_out:
+        console.print(f"No room here for {', '.join(left_out)}: see the report.", style="dim", markup=False)

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def info(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders or patterns ('**/*.hea').", show_default=False)],
+    paths: Annotated[
+        list[str],
+        typer.Argument(help="Files, folders or patterns ('**/*.hea').", metavar="PATH", show_default=False),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     rate: Rate = None,
     unit: Unit = None,
@@ -22,22 +25,21 @@ def info(
     """Show leads, rate, duration, amplitudes and the quality checks of recordings.
 
     Examples:
-
       ecoscale info record.hea
-
       ecoscale info ecg.csv --rate 500 --unit uV --json
     """
     import json
+    import sys
 
-    from rich.console import Console
     from rich.text import Text
 
+    from ecoscale.cli._output import console_on
     from ecoscale.errors import EcoscaleError
     from ecoscale.formats import find_recordings
 
     options = stated(rate, unit, leads)
-    console = Console(highlight=False)
-    failed = False
+    console = console_on(sys.stdout)
+    failed, recording = False, None
     for recording in find_recordings(paths, tables={"rate", "unit"} <= options.keys()):
         try:
             facts = _facts(recording.read(**options))
@@ -45,12 +47,14 @@ def info(
             failed = True
             facts = {"source": str(recording.path), "record": recording.record or "", "error": str(error)}
         if as_json:
-            typer.echo(json.dumps(facts, ensure_ascii=False))
+            typer.echo(json.dumps(facts))
         elif "error" in facts:
-            console.print(Text(f"{facts['source']}: {facts['error']}", "red"), soft_wrap=True)
+            console.print(Text(f"{facts['error']}\n", "red"), soft_wrap=True)
         else:
             _print(console, facts)
-    if failed:
+    if recording is None:
+        typer.echo(f"no recordings found in {', '.join(paths)}", err=True)
+    if failed or recording is None:
         raise typer.Exit(FAILED)
 
 

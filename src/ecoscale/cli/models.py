@@ -8,22 +8,22 @@ import typer
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="Names, as a shell pattern.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="Names, as a shell pattern.", metavar="PATTERN")] = "*",
     leads: Annotated[int, typer.Option(min=1, help="Number of leads.")] = 12,
     classes: Annotated[int, typer.Option(min=1, help="Number of findings.")] = 6,
     samples: Annotated[int, typer.Option(min=64, help="Length for which operations are counted.")] = 4096,
 ) -> None:
-    """List the networks with their parameters and operations (needs ecoscale[train]).
+    r"""List the networks with their parameters and operations (needs ecoscale\[train]).
 
     Examples:
-
       ecoscale models
-
       ecoscale models 'oscnn*' --samples 1000
     """
-    from rich.console import Console
+    import sys
+
     from rich.table import Table
 
+    from ecoscale.cli._output import console_on
     from ecoscale.errors import MissingExtraError, ModelError
 
     try:
@@ -42,4 +42,4 @@ def models(
             network = create_model(name, leads, classes)
         cost = measure_complexity(network, leads, samples)
         table.add_row(name, f"{cost.parameters:,}", f"{cost.macs / 1e9:.3f}", describe_model(name))
-    Console().print(table)
+    console_on(sys.stdout).print(table)

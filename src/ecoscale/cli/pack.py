@@ -9,18 +9,19 @@ import typer
 
 
 def pack(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the bundle.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.", metavar="RUN", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", file_okay=False, help="Folder of the bundle.", show_default=False)
+    ],
     name: Annotated[str | None, typer.Option(help="The bundle's name.", show_default="the recipe's")] = None,
     version: Annotated[str, typer.Option(help="The bundle's version.")] = "1",
 ) -> None:
-    """Make a bundle of a run's best epoch (needs ecoscale[train]).
+    r"""Make a bundle of a run's best epoch (needs ecoscale\[train]).
 
-    Thresholds and calibration are chosen on the run's validation part; the network goes to ONNX, and the bundle is
-    refused unless both give the same logits.
+    Thresholds and calibration are chosen on the run's validation part.
+    The network goes to ONNX, and the bundle is refused unless both give the same logits.
 
     Example:
-
       ecoscale pack runs/ptbxl-six-findings --out bundles/six-findings --name six-findings
     """
     from rich.console import Console

@@ -9,12 +9,15 @@ import typer
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe (YAML); see recipes/.", show_default=False)],
+    recipe: Annotated[
+        Path, typer.Argument(help="A recipe (YAML); see recipes/.", metavar="RECIPE", show_default=False)
+    ],
     data: Annotated[
         list[str], typer.Option(help="Where a collection lies, as NAME=FOLDER; once for each.", show_default=False)
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The run's folder.", show_default="runs/<recipe's name>")
+        Path | None,
+        typer.Option("--out", "-o", file_okay=False, help="The run's folder.", show_default="runs/<recipe's name>"),
     ] = None,
     stores: Annotated[
         Path | None, typer.Option(help="Folder of prepared signals.", show_default="stores beside the run")
@@ -26,16 +29,13 @@ def train(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Train a network by a recipe (needs ecoscale[train]).
+    r"""Train a network by a recipe (needs ecoscale\[train]).
 
     Killed or stopped, it goes on from its last epoch with --resume, and ends as an undisturbed run does.
 
     Examples:
-
       ecoscale train recipes/ptbxl-six-findings.yaml --data ptbxl=ptb-xl --data chapman=ecg-arrhythmia
-
-      ecoscale train recipe.yaml --data code15=CODE-15 --set optimisation.epochs=3 --set seed=1 --out runs/try
-
+      ecoscale train recipe.yaml --data code15=CODE-15 --set optimisation.epochs=3 --out runs/try
       ecoscale train recipe.yaml --data code15=CODE-15 --out runs/try --resume
     """
     from rich.console import Console
@@ -48,14 +48,22 @@ def train(
     except ModuleNotFoundError as error:
         raise MissingExtraError("training", error.name or "torch", "train") from error
 
-    changes = {key.replace(".", "__"): _value(text) for key, text in _pairs(change or [], "--set KEY=VALUE").items()}
+    changes = {
+        key.replace(".", "__"): _value(key, text) for key, text in _pairs(change or [], "--set", "KEY=VALUE").items()
+    }
+    directories = {name: Path(folder) for name, folder in _pairs(data, "--data", "NAME=FOLDER").items()}
     loaded = training.load_recipe(recipe, **changes)
-    directories = {name: Path(folder) for name, folder in _pairs(data, "--data NAME=FOLDER").items()}
     folder = out or Path("runs") / loaded.name
     console = Console(stderr=True, highlight=False)
     console.print(loaded.to_yaml(), style="dim", markup=False)
     run = training.train(
-        loaded, directories, folder, stores=stores, resume=resume, progress=tracked, show_progress=not quiet
+        loaded,
+        directories,
+        folder,
+        stores=stores,
+        resume=resume,
+        progress=None if quiet else tracked,
+        show_progress=not quiet,
     )
     best = max(run.history, key=lambda row: row["val_macro_auroc"])
     console.print(
@@ -65,15 +73,24 @@ def train(
     )
 
 
-def _pairs(texts: list[str], form: str) -> dict[str, str]:
+def _pairs(texts: list[str], option: str, form: str) -> dict[str, str]:
     """`["a=b"]` as a mapping."""
-    if wrong := [text for text in texts if "=" not in text]:
-        raise typer.BadParameter(f"{wrong[0]!r}; expected {form}")
-    return dict(text.split("=", 1) for text in texts)
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name or not value:
+            raise typer.BadParameter(f"{text!r}; expected {form}", param_hint=option)
+        if name in pairs:
+            raise typer.BadParameter(f"{name} is given twice", param_hint=option)
+        pairs[name] = value
+    return pairs
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
     """A value as YAML reads it: numbers, lists, null, words."""
     import yaml
 
-    return yaml.safe_load(text)
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise typer.BadParameter(f"{key}={text}; expected a value as YAML writes it", param_hint="--set") from None

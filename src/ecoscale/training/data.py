@@ -169,6 +169,6 @@ class ECGData(lightning.LightningDataModule):
         batches = SignalBatches(examples)
         sampler = EpochBatches(len(batches), self.recipe.optimisation.batch_size, seed)
         # Batches are gathered from a memory map in a few hundred microseconds; worker processes would cost more.
-        # A loader draws a number whenever it begins, which is before an epoch's seeding in the first epoch after a
-        # resumption and after it in others: a generator of its own keeps that out of the stream that dropout draws from.
+        # A loader draws a number whenever it begins: before an epoch is seeded in the first after a resumption, after
+        # it in all others. With a generator of its own, it takes none from the stream that dropout draws from.
         return DataLoader(batches, sampler=sampler, batch_size=None, num_workers=0, generator=torch.Generator())

@@ -119,8 +119,10 @@ class TrainingModule(lightning.LightningModule):
         optimiser = torch.optim.AdamW(groups, lr=options.learning_rate)
         steps = int(self.trainer.estimated_stepping_batches)
         if options.schedule == "one_cycle":
+            # OneCycleLR divides by zero where the rate would rise in exactly one step.
+            warmup = options.warmup if options.warmup * steps > 1 else 0.0
             schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimiser, options.learning_rate, total_steps=steps, pct_start=options.warmup
+                optimiser, options.learning_rate, total_steps=steps, pct_start=warmup
             )
         else:
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)

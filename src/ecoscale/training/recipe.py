@@ -78,7 +78,9 @@ class Optimisation(_Section):
     learning_rate: Annotated[float, Field(gt=0, description="peak")] = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
-    warmup: Annotated[Probability, Field(description="share of the steps in which the rate rises (one_cycle)")] = 0.3
+    warmup: Annotated[
+        float, Field(ge=0, lt=1, description="share of the steps in which the rate rises (one_cycle)")
+    ] = 0.3
     gradient_clip: Annotated[float | None, Field(gt=0, description="largest norm of the gradient")] = 1.0
     patience: Annotated[int | None, Field(ge=1, description="epochs without a better validation macro AUROC")] = None
     ema_decay: Annotated[float | None, Field(gt=0, lt=1, description="moving average of the weights, each step")] = None

@@ -1,0 +1,184 @@
+"""Results of classification as they come: a table, JSON lines or CSV, and the HTML report."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from ecoscale.cli._output import Format, console_on, open_output
+from ecoscale.findings import DISCLAIMER
+from ecoscale.inference import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from ecoscale.ecg import ECG
+    from ecoscale.inference import Prediction
+
+    Result = tuple[ECG, Prediction] | Failure
+
+ROWS_AT_ONCE = 32
+"""Rows of the table that are printed together: a long one appears as it grows."""
+
+REMARKS_SHOWN = 10
+"""Errors, and warnings of each kind, that are printed below a table."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many recordings there were, and how many of them were not classified."""
+
+    recordings: int
+    failed: int
+
+
+def write_results(
+    results: Iterable[Result],
+    format: Format,  # noqa: A002 - the option's name
+    output: Path | None,
+    report: Path | None,
+    names: list[str],
+) -> Outcome:
+    """Write results as they come, and the HTML report of them. `names` are the findings that the bundle knows."""
+    failures: list[tuple[str, str]] = []
+    n_recordings = 0
+
+    def classified(stream: IO[str]) -> Iterator[tuple[ECG, Prediction]]:
+        nonlocal n_recordings
+        write = {Format.TABLE: _write_table, Format.JSON: _write_json, Format.CSV: _write_csv}[format]
+        for n_recordings, result in enumerate(write(results, stream, names), start=1):  # noqa: B007
+            if isinstance(result, Failure):
+                failures.append((f"{result.source} {result.record}".strip(), result.error))
+            else:
+                yield result
+
+    with open_output(output) as stream:
+        if report is None:
+            for _ in classified(stream):
+                pass
+        else:
+            from ecoscale.report import write_report
+
+            write_report(classified(stream), report, failures=failures)
+    return Outcome(n_recordings, len(failures))
+
+
+def _write_json(results: Iterable[Result], stream: IO[str], _names: list[str]) -> Iterator[Result]:
+    for result in results:
+        about = result if isinstance(result, Failure) else result[1]
+        # In ASCII, which every terminal, pipe and file name can carry.
+        stream.write(json.dumps(about.to_dict()) + "\n")
+        stream.flush()
+        yield result
+
+
+def _write_csv(results: Iterable[Result], stream: IO[str], names: list[str]) -> Iterator[Result]:
+    columns = ["source", "record", *(f"{name}_{what}" for name in names for what in ("probability", "present"))]
+    writer = csv.DictWriter(stream, [*columns, "warnings", "error", "bundle"], restval="", lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        if isinstance(result, Failure):
+            writer.writerow(result.to_dict())
+        else:
+            prediction = result[1]
+            row = {"source": prediction.source, "record": prediction.record, "bundle": prediction.bundle}
+            for name, finding in prediction.findings.items():
+                row[f"{name}_probability"] = f"{finding.probability:.6f}"
+                row[f"{name}_present"] = str(int(finding.present))
+            writer.writerow(row | {"warnings": " | ".join(prediction.warnings)})
+        stream.flush()
+        yield result
+
+
+def _write_table(results: Iterable[Result], stream: IO[str], names: list[str]) -> Iterator[Result]:
+    from rich.text import Text
+
+    console = console_on(stream)
+    table = _Table(console, names)
+    remarks: defaultdict[str, list[str]] = defaultdict(list)
+    counts: Counter[str] = Counter()
+    bundle, n_recordings = "", 0
+    for n_recordings, result in enumerate(results, start=1):  # noqa: B007
+        if isinstance(result, Failure):
+            table.add(_name(result), [Text("-") for _ in names], Text("not classified", "red"))
+            counts["not classified"] += 1
+            remarks["error"].append(result.error)
+        else:
+            prediction = result[1]
+            bundle = prediction.bundle
+            cells = [
+                Text(f"{finding.probability:.3f}", "bold" if finding.present else "dim")
+                for finding in prediction.findings.values()
+            ]
+            shown = Text(", ".join(prediction.present)) if prediction.present else Text("none of these", "dim")
+            table.add(_name(prediction), cells, shown)
+            counts.update(prediction.present or ["none of these"])
+            for warning in prediction.warnings:
+                remarks[warning.partition(":")[0]].append(f"{_name(prediction)}: {warning}")
+        yield result
+    table.print()
+    for said in remarks.values():
+        for remark in said[:REMARKS_SHOWN]:
+            console.print(Text(remark), soft_wrap=True)
+        if len(said) > REMARKS_SHOWN:
+            more = len(said) - REMARKS_SHOWN
+            console.print(f"... and {more:,} more such; --format json or csv has all of them", style="dim")
+    if n_recordings > ROWS_AT_ONCE:
+        listed = [f"{name} in {counts[name]:,}" for name in (*names, "none of these") if counts[name]]
+        if counts["not classified"]:
+            listed.append(f"{counts['not classified']:,} not classified")
+        console.print(Text(f"\n{n_recordings:,} recordings: {', '.join(listed)}"))
+    if bundle:
+        console.print(Text(f"\nProbabilities by {bundle}; shown: those at or above their threshold.", "dim"))
+        console.print(Text(DISCLAIMER, "dim"))
+
+
+def _name(result: Prediction | Failure) -> str:
+    return result.record or result.source
+
+
+class _Table:
+    """A table that is printed in blocks of rows, under one heading."""
+
+    def __init__(self, console: Console, names: list[str]) -> None:
+        self._console = console
+        self._headings = [name if len(name) >= 5 else f"{name:<5}" for name in names]
+        self._rows: list[tuple[str, list[Text], Text]] = []
+        self._begun = False
+        self._width = len("recording")
+
+    def add(self, name: str, cells: list[Text], shown: Text) -> None:
+        """Add a row; print what waits once it fills a block."""
+        self._rows.append((name, cells, shown))
+        if len(self._rows) == ROWS_AT_ONCE:
+            self.print()
+
+    def print(self) -> None:
+        """Print the rows that wait, the columns where they were before unless a name needs more room."""
+        from rich.cells import cell_len
+        from rich.table import Table
+        from rich.text import Text
+
+        if not self._rows:
+            return
+        findings = sum(len(heading) + 2 for heading in self._headings)
+        # The names fold at half of what the findings leave, so that what an ECG shows has the other half.
+        most = max(len("recording"), (self._console.width - findings) // 2)
+        self._width = min(most, max(self._width, *(cell_len(name) for name, _, _ in self._rows)))
+        table = Table(box=None, show_header=not self._begun, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("recording", width=self._width, overflow="fold")
+        for heading in self._headings:
+            table.add_column(heading, width=len(heading))
+        table.add_column("shows", overflow="fold")
+        for name, cells, shown in self._rows:
+            table.add_row(Text(name), *cells, shown)
+        self._console.print(table)
+        self._rows.clear()
+        self._begun = True

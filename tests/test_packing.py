@@ -1,0 +1,113 @@
+"""Packing: what a bundle says of its network is what its run measured."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ecoscale.bundle import Manifest
+from ecoscale.complexity import measure_complexity
+from ecoscale.errors import RecipeError
+from ecoscale.evaluation import choose_thresholds, fit_platt, macro_auroc, measure
+from ecoscale.findings import DISCLAIMER, FINDINGS
+from ecoscale.inference import Classifier
+from ecoscale.packing import describe_parts, pack
+from ecoscale.training import Run
+from ecoscale.training.recipe import Part
+
+
+def test_a_bundle_holds_its_runs_preparation_findings_and_provenance(tiny_bundle, trained_run, tiny_recipe):
+    manifest = tiny_bundle.manifest
+    assert tiny_bundle.title == "tiny 7"
+    assert manifest.preparation == trained_run.preparation
+    assert [(label.name, label.title, label.snomed) for label in manifest.labels] == [
+        (finding.name, finding.title, finding.snomed) for finding in FINDINGS.values()
+    ]
+    assert manifest.provenance["recipe"] == tiny_recipe.model_dump(mode="json")
+    assert manifest.provenance["environment"] == trained_run.environment
+    assert manifest.provenance["epochs"] == 4
+    cost = measure_complexity(trained_run.load_network(), 12, 800)
+    assert (manifest.network["parameters"], manifest.network["macs"]) == (cost.parameters, cost.macs)
+
+
+def test_thresholds_and_calibration_are_chosen_on_the_validation_part(tiny_bundle, trained_run):
+    labels, logits = trained_run.validation["labels"], trained_run.validation["logits"]
+    calibration = fit_platt(labels, logits)
+    thresholds = choose_thresholds(labels, calibration.probabilities(logits)).values
+    found = tiny_bundle.manifest.labels
+    np.testing.assert_allclose([label.slope for label in found], calibration.slope)
+    np.testing.assert_allclose([label.intercept for label in found], calibration.intercept)
+    np.testing.assert_allclose([label.threshold for label in found], thresholds)
+    assert all(0 < label.threshold < 1 for label in found)
+    for said in (tiny_bundle.manifest.thresholds_chosen, tiny_bundle.manifest.calibration_chosen):
+        assert "validation part (code15 patients 0.7-1)" in said
+
+
+def test_the_metrics_are_those_of_the_validation_part(tiny_bundle, trained_run):
+    labels, logits = trained_run.validation["labels"], trained_run.validation["logits"]
+    metrics = tiny_bundle.manifest.metrics
+    assert metrics["metrics"]["macro"]["auroc"] == pytest.approx(macro_auroc(labels, logits), abs=1e-6)
+    probabilities = Classifier(tiny_bundle, threads=1).probabilities(logits)
+    thresholds = [label.threshold for label in tiny_bundle.manifest.labels]
+    expected = measure(labels, probabilities, thresholds).macro["f1"]
+    assert metrics["metrics"]["macro"]["f1"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_manifest_is_strict_json_and_goes_round_through_it(tiny_bundle):
+    text = (tiny_bundle.path / "bundle.json").read_text(encoding="utf-8")
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    assert json.loads(text, parse_constant=refuse)["schema_version"] == 1
+    assert Manifest.model_validate_json(text) == tiny_bundle.manifest
+    assert Manifest.model_validate_json(tiny_bundle.manifest.model_dump_json()) == tiny_bundle.manifest
+    assert tiny_bundle.manifest.digest() == tiny_bundle.manifest.checksum
+
+
+def test_the_self_test_covers_several_findings_and_is_what_the_network_gives(tiny_bundle):
+    signal, logits = tiny_bundle.self_test()
+    assert signal.shape[1:] == (12, 800)
+    assert len(signal) == len(logits) >= 4
+    assert np.ptp(logits, axis=0).min() > 0
+    np.testing.assert_allclose(Classifier(tiny_bundle, threads=1).logits(signal), logits, atol=1e-5)
+
+
+def test_the_model_card_states_each_finding_its_figures_and_the_limits(tiny_bundle):
+    card = (tiny_bundle.path / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("# tiny 7\n")
+    assert DISCLAIMER in card
+    assert "F1 cross-fitted" in card
+    assert "optimistic" in card
+    assert "code15 patients 0-0.7 (seed 1, 4 epochs" in card
+    rows = [line for line in card.splitlines() if line.startswith("| ")]
+    width = rows[0].count("|")
+    assert all(row.count("|") == width for row in rows)
+    classes = tiny_bundle.manifest.metrics["metrics"]["classes"]
+    for label, measured in zip(tiny_bundle.manifest.labels, classes, strict=True):
+        (row,) = [row for row in rows if row.startswith(f"| {label.name} |")]
+        assert label.snomed in row
+        assert f"{label.threshold:.3f}" in row
+        assert measured["name"] == label.name
+        assert f"{measured['auroc']:.3f} [" in row
+
+
+def test_a_run_without_a_finished_epoch_is_not_packed(trained_run, tmp_path):
+    for name in ("recipe.yaml", "preparation.json", "environment.json"):
+        (tmp_path / name).write_bytes((trained_run.folder / name).read_bytes())
+    with pytest.raises(RecipeError, match=r"validation.npz: not there yet; no epoch of this run has ended"):
+        pack(Run(tmp_path), tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"folds": (1, 2, 3, 5, 8, 7)}, "ptbxl folds 1-3, 5, 7-8"),
+        ({"folds": (9,)}, "ptbxl folds 9"),
+        ({"share": (0.0, 0.75)}, "ptbxl patients 0-0.75"),
+    ],
+)
+def test_parts_are_put_in_words(part, words):
+    assert describe_parts([Part(collection="ptbxl", **part)]) == words
+    assert describe_parts([Part(collection="ptbxl", **part)] * 2) == f"{words}, {words}"
