@@ -104,7 +104,7 @@ def test_a_run_without_a_finished_epoch_is_not_packed(trained_run, tmp_path):
     ("part", "words"),
     [
         ({"folds": (1, 2, 3, 5, 8, 7)}, "ptbxl folds 1-3, 5, 7-8"),
-        ({"folds": (9,)}, "ptbxl folds 9"),
+        ({"folds": (9,)}, "ptbxl fold 9"),
         ({"share": (0.0, 0.75)}, "ptbxl patients 0-0.75"),
     ],
 )

@@ -101,9 +101,9 @@ def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1")
 
 
 def describe_parts(parts: Any) -> str:
-    """A recipe's parts in words, such as `ptbxl folds 9`."""
+    """A recipe's parts in words, such as `ptbxl fold 9`."""
     return ", ".join(
-        f"{part.collection} folds {_ranges(part.folds)}"
+        f"{part.collection} {'fold' if len(part.folds) == 1 else 'folds'} {_ranges(part.folds)}"
         if part.folds is not None
         else f"{part.collection} patients {part.share[0]:g}-{part.share[1]:g}"
         for part in parts

@@ -77,8 +77,8 @@ class Preparation(BaseModel):
             return signal
         from scipy.signal import sosfiltfilt
 
-        # Extended far enough for the filter to settle, and by the mirrored signal: where a record ends inside a QRS, the
-        # point reflection that scipy takes by default moves the baseline there by up to 3.4 mV, the mirror by 0.7 mV.
+        # Extended far enough for the filter to settle, and by the mirrored signal: where a record ends inside a QRS,
+        # the point reflection that scipy takes by default moves the baseline by up to 3.4 mV, the mirror by 0.7 mV.
         extension = min(int(2 * self.rate / self.highpass), signal.shape[1] - 1)
         filtered = sosfiltfilt(_highpass(self.highpass, self.rate), signal, axis=1, padtype="even", padlen=extension)
         return filtered.astype(np.float32)

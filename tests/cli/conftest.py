@@ -60,7 +60,9 @@ def made_bundle(folder, *, name="cheap", seed=0, findings=CODE_FINDINGS, provena
         metrics={},
         parity={"max_difference": 0.0},
     )
-    return write_bundle(folder, manifest, content, {"signal": signal, "logits": np.asarray(logits)}, "# For tests\n").path
+    return write_bundle(
+        folder, manifest, content, {"signal": signal, "logits": np.asarray(logits)}, "# For tests\n"
+    ).path
 
 
 @pytest.fixture(scope="session")

@@ -67,15 +67,20 @@ for group, verbs in (
         app.command(rich_help_panel=group)(verb)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ecoscale {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    version: Annotated[  # noqa: ARG001 - its callback does it, before a verb is asked for
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Options of the command itself."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A file's name may hold what the terminal's encoding does not.
             stream.reconfigure(errors="backslashreplace")
-    if version:
-        typer.echo(f"ecoscale {__version__}")
-        raise typer.Exit

@@ -14,6 +14,8 @@ def datasets(
 ) -> None:
     """List the public collections that ecoscale reads, or describe one: source, licence, counts, traps.
 
+    Each is read from the folder that its publisher's archive unpacks to.
+
     Examples:
       ecoscale datasets
       ecoscale datasets code15
@@ -31,8 +33,7 @@ def datasets(
     collections = list_collections()
     if name is None:
         table = Table("name", "collection", "source", "licence", box=None, header_style="bold", pad_edge=False)
-        for column in table.columns:
-            column.overflow = "fold"
+        table.columns[2].no_wrap = True  # an address is to be copied
         for cls in collections.values():
             table.add_row(cls.name, cls.title, cls.source, cls.licence)
         console.print(table)

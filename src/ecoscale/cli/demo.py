@@ -62,6 +62,7 @@ def demo(
         f"\n{len(results)} ECGs read and classified in {done - loaded:.2f} s, after {loaded - began:.2f} s to load and "
         f"self-test the bundle.\nreport: {report}",
         markup=False,
+        soft_wrap=True,
     )
     if outcome.failed:
         raise typer.Exit(FAILED)

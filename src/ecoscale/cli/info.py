@@ -24,6 +24,8 @@ def info(
 ) -> None:
     """Show leads, rate, duration, amplitudes and the quality checks of recordings.
 
+    Nothing is classified, and no bundle is needed.
+
     Examples:
       ecoscale info record.hea
       ecoscale info ecg.csv --rate 500 --unit uV --json

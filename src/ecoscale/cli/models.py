@@ -15,6 +15,8 @@ def models(
 ) -> None:
     r"""List the networks with their parameters and operations (needs ecoscale\[train]).
 
+    Operations are multiply-accumulates (1 MAC = 2 FLOPs) of convolutions and linear layers for one recording.
+
     Examples:
       ecoscale models
       ecoscale models 'oscnn*' --samples 1000

@@ -42,4 +42,5 @@ def pack(
         f"logits of ONNX and network differ by at most {manifest.parity['max_difference']:.1e}.\n"
         f"Next: ecoscale evaluate {bundle.path} COLLECTION-FOLDER, ecoscale predict FILE --bundle {bundle.path}",
         markup=False,
+        soft_wrap=True,
     )

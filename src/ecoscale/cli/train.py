@@ -70,6 +70,7 @@ def train(
         f"{len(run.history)} epochs; best validation macro AUROC {best['val_macro_auroc']:.4f} at epoch "
         f"{best['epoch']:.0f} (counted from 0).\nNext: ecoscale pack {folder} --out bundles/{loaded.name}",
         markup=False,
+        soft_wrap=True,
     )
 
 
