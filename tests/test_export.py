@@ -87,3 +87,7 @@ def test_a_network_whose_export_computes_something_else_is_refused_with_the_diff
 def test_one_signal_is_too_few_to_compare_on(oscnn):
     with pytest.raises(BundleError, match="1 signals to compare the export on; at least two"):
         export_onnx(oscnn, signals(1))
+
+
+def test_the_file_names_no_source_file_of_the_exporting_machine(exported):
+    assert b".py" not in exported.onnx
