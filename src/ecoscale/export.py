@@ -78,7 +78,14 @@ def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
 def _without_traces(path: Path) -> bytes:
     """The file without the source lines that torch's exporter notes for every node: paths of the exporting machine."""
     model = onnx.load(path)
-    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info, model.graph, model):
+    for part in (
+        *model.graph.node,
+        *model.graph.input,
+        *model.graph.output,
+        *model.graph.value_info,
+        model.graph,
+        model,
+    ):
         part.doc_string = ""
         del part.metadata_props[:]
     for weight in model.graph.initializer:

@@ -13,11 +13,12 @@ from ecoscale.errors import BundleError, EcoscaleError
 from ecoscale.findings import DISCLAIMER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from ecoscale.bundle import Label
     from ecoscale.ecg import ECG
 
 SELF_TEST_TOLERANCE = 1e-3
@@ -122,12 +123,14 @@ class Classifier:
     evenly, and its probability is the mean over them.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, thresholds: Mapping[str, float] | None = None
+    ) -> None:
         import onnxruntime
 
         self.bundle = bundle
         self.preparation = bundle.manifest.preparation
-        self.labels = bundle.manifest.labels
+        self.labels = _with_thresholds(bundle, thresholds or {})
         options = onnxruntime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
@@ -143,13 +146,20 @@ class Classifier:
         self._self_test()
 
     @classmethod
-    def load(cls, path: str | Path | None = None, *, threads: int | None = None) -> Classifier:
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        threads: int | None = None,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> Classifier:
         """A classifier from a bundle's folder, a shipped bundle's name, or None for the default bundle.
 
-        `threads` bounds the processor threads of one inference (default: all). Raises `BundleError` when a checksum or
-        the self-test fails.
+        `threads` bounds the processor threads of one inference (default: all). `thresholds` replaces those of some
+        findings: the bundle's were chosen on one collection, whose readers may draw the line elsewhere than the user's.
+        Raises `BundleError` when a checksum or the self-test fails, or a threshold is of no finding of the bundle.
         """
-        return cls(Bundle.load(path), threads)
+        return cls(Bundle.load(path), threads, thresholds)
 
     def logits(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's output `(batch, findings)` for prepared windows `(batch, leads, samples)`."""
@@ -228,3 +238,17 @@ class Classifier:
                 f"{self.bundle.path}: self-test failed: logits differ by up to {np.abs(found - expected).max():.3g} "
                 "from those at packing; the network does not compute here what it did there, so it must not be used"
             )
+
+
+def _with_thresholds(bundle: Bundle, thresholds: Mapping[str, float]) -> tuple[Label, ...]:
+    """The bundle's labels, with these thresholds in place of its own."""
+    labels = {label.name: label for label in bundle.manifest.labels}
+    for name, value in thresholds.items():
+        if name not in labels:
+            raise BundleError(
+                f"threshold of {name!r}: {bundle.title} knows no such finding; it knows {', '.join(labels)}"
+            )
+        if not 0 <= value <= 1:
+            raise BundleError(f"threshold of {name}: {value:g}; expected a probability from 0 to 1")
+        labels[name] = labels[name].model_copy(update={"threshold": float(value)})
+    return tuple(labels.values())

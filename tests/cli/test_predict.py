@@ -262,3 +262,23 @@ def test_the_real_dicom_of_pydicom(objects):
     status, (found,) = objects(path)
     assert status == 0
     assert found["source"] == str(path)
+
+
+def test_a_threshold_of_the_users_decides_instead_of_the_bundles(objects, ecgs):
+    _, before = objects(ecgs)
+    status, after = objects(ecgs, "--threshold", "SB=0", "--threshold", "AF=1")
+    assert status == 0
+    for old, new in zip(before, after, strict=True):
+        assert new["findings"]["SB"] == old["findings"]["SB"] | {"threshold": 0.0, "present": True}
+        assert not new["findings"]["AF"]["present"]
+        assert new["findings"]["ST"] == old["findings"]["ST"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [("SB", "NAME=VALUE"), ("SB=low", "expected a number"), ("VT=0.5", "no such finding"), ("SB=2", "from 0 to 1")],
+)
+def test_a_threshold_that_cannot_be_is_refused(run, bundle, ecgs, wrong, message):
+    result = run("predict", ecgs, "--bundle", bundle, "--threshold", wrong)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())

@@ -94,3 +94,16 @@ def _tracked(items: Iterable, description: str, total: int | None) -> Iterator:
     # Results that are written to standard output meanwhile must stay there.
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         yield from bar.track(items, total=total, description=description)
+
+
+def pairs(texts: list[str], option: str, form: str) -> dict[str, str]:
+    """`["a=b"]` as a mapping."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name or not value:
+            raise typer.BadParameter(f"{text!r}; expected {form}", param_hint=option)
+        if name in pairs:
+            raise typer.BadParameter(f"{name} is given twice", param_hint=option)
+        pairs[name] = value
+    return pairs

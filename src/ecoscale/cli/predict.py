@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ecoscale.cli._output import FAILED, Format, Lead_names, Rate, Unit, stated, tracked
+from ecoscale.cli._output import FAILED, Format, Lead_names, Rate, Unit, pairs, stated, tracked
 
 if TYPE_CHECKING:
     from ecoscale.ecg import ECG
@@ -33,6 +33,10 @@ def predict(
         Path | None,
         typer.Option(dir_okay=False, help="Also write an HTML report with every ECG drawn.", show_default=False),
     ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(help="Use another threshold for a finding, as NAME=VALUE; repeatable.", show_default=False),
+    ] = None,
     rate: Rate = None,
     unit: Unit = None,
     leads: Lead_names = None,
@@ -48,6 +52,7 @@ def predict(
       ecoscale predict ptb-xl/records500 --format json --output findings.jsonl
       ecoscale predict '**/*.dcm' --report findings.html
       ecoscale predict ecg.csv --rate 500 --unit uV
+      ecoscale predict records --threshold SB=0.03 --threshold AF=0.3
     """
     import sys
 
@@ -57,7 +62,7 @@ def predict(
 
     options = stated(rate, unit, leads)
     recordings = find_recordings(paths, tables={"rate", "unit"} <= options.keys())
-    classifier = Classifier.load(bundle, threads=threads)
+    classifier = Classifier.load(bundle, threads=threads, thresholds=_thresholds(threshold or []))
     results = classifier.classify((_Stated(recording, options) for recording in recordings), batch_size)
     # Results that appear in the terminal are their own progress.
     counted = tracked(results, "classifying", show=output is not None or not sys.stdout.isatty())
@@ -70,6 +75,17 @@ def predict(
     if outcome.failed:
         typer.echo(f"{outcome.failed:,} of {outcome.recordings:,} recordings could not be classified", err=True)
         raise typer.Exit(FAILED)
+
+
+def _thresholds(texts: list[str]) -> dict[str, float]:
+    """`["AF=0.3"]` as numbers by finding."""
+    found = {}
+    for name, value in pairs(texts, "--threshold", "NAME=VALUE").items():
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise typer.BadParameter(f"{name}={value}; expected a number", param_hint="--threshold") from None
+    return found
 
 
 class _Stated:

@@ -40,7 +40,7 @@ def train(
     """
     from rich.console import Console
 
-    from ecoscale.cli._output import tracked
+    from ecoscale.cli._output import pairs, tracked
     from ecoscale.errors import MissingExtraError
 
     try:
@@ -49,9 +49,9 @@ def train(
         raise MissingExtraError("training", error.name or "torch", "train") from error
 
     changes = {
-        key.replace(".", "__"): _value(key, text) for key, text in _pairs(change or [], "--set", "KEY=VALUE").items()
+        key.replace(".", "__"): _value(key, text) for key, text in pairs(change or [], "--set", "KEY=VALUE").items()
     }
-    directories = {name: Path(folder) for name, folder in _pairs(data, "--data", "NAME=FOLDER").items()}
+    directories = {name: Path(folder) for name, folder in pairs(data, "--data", "NAME=FOLDER").items()}
     loaded = training.load_recipe(recipe, **changes)
     folder = out or Path("runs") / loaded.name
     console = Console(stderr=True, highlight=False)
@@ -72,19 +72,6 @@ def train(
         markup=False,
         soft_wrap=True,
     )
-
-
-def _pairs(texts: list[str], option: str, form: str) -> dict[str, str]:
-    """`["a=b"]` as a mapping."""
-    pairs: dict[str, str] = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        if not name or not value:
-            raise typer.BadParameter(f"{text!r}; expected {form}", param_hint=option)
-        if name in pairs:
-            raise typer.BadParameter(f"{name} is given twice", param_hint=option)
-        pairs[name] = value
-    return pairs
 
 
 def _value(key: str, text: str) -> Any:
