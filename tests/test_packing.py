@@ -1,6 +1,7 @@
 """Packing: what a bundle says of its network is what its run measured."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from ecoscale.errors import RecipeError
 from ecoscale.evaluation import choose_thresholds, fit_platt, macro_auroc, measure
 from ecoscale.findings import DISCLAIMER, FINDINGS
 from ecoscale.inference import Classifier
-from ecoscale.packing import describe_parts, pack
+from ecoscale.packing import describe_parts, measure_run, model_card, pack
 from ecoscale.training import Run
 from ecoscale.training.recipe import Part
 
@@ -97,6 +98,29 @@ def test_a_run_without_a_finished_epoch_is_not_packed(trained_run, tmp_path):
         (tmp_path / name).write_bytes((trained_run.folder / name).read_bytes())
     with pytest.raises(RecipeError, match=r"validation.npz: not there yet; no epoch of this run has ended"):
         pack(Run(tmp_path), tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_the_card_shows_other_runs_beside_the_bundles_own(tiny_bundle, trained_run):
+    measured = measure_run(trained_run)
+    alone = model_card(tiny_bundle.manifest, measured)
+    assert "Beside other networks" not in alone
+    table = (
+        model_card(tiny_bundle.manifest, measured, [measured]).split("## Beside other networks")[1].split("\n## ")[0]
+    )
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    assert len(rows) == 2
+    assert rows[0] == rows[1]
+    assert f"{measured.cost.parameters:,}" in rows[0]
+    assert f"{measured.evaluation.metrics.macro['auroc']:.3f} [" in rows[0]
+
+
+def test_a_run_validated_on_other_records_is_refused_beside(trained_run, tmp_path):
+    other = shutil.copytree(trained_run.folder, tmp_path / "other")
+    arrays = trained_run.validation
+    np.savez(other / "validation.npz", **arrays | {"records": arrays["records"][::-1]})
+    with pytest.raises(RecipeError, match="validated on other records or findings"):
+        pack(trained_run, tmp_path / "bundle", beside=[Run(other)])
     assert not (tmp_path / "bundle").exists()
 
 

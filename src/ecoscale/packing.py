@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,28 +14,44 @@ from ecoscale.bundle import Label, Manifest, write_bundle
 from ecoscale.complexity import measure_complexity
 from ecoscale.datasets import list_collections
 from ecoscale.datasets.synthetic import synthetic_ecg
+from ecoscale.errors import RecipeError
 from ecoscale.evaluation import choose_thresholds, evaluate, fit_platt
 from ecoscale.export import export_onnx
 from ecoscale.findings import DISCLAIMER, FINDINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ecoscale.bundle import Bundle
-    from ecoscale.evaluation import Evaluation
+    from ecoscale.complexity import Complexity
+    from ecoscale.evaluation import ChosenThresholds, Evaluation, PlattScaling
     from ecoscale.preparation import Preparation
-    from ecoscale.training import Recipe, Run
+    from ecoscale.training import Run
 
 SELF_TEST_CASES: tuple[tuple[str, ...], ...] = ((), ("AF",), ("LBBB",), ("SB", "1dAVb"))
 """Synthetic ECGs that make the self-test's input."""
 
 
-def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1") -> Bundle:
-    """Make a bundle of a run's best epoch.
+@dataclass(frozen=True)
+class MeasuredRun:
+    """A run's best epoch on its validation part, with the calibration and thresholds chosen there."""
 
-    Each finding's calibration (Platt) and then its F1-optimal threshold are chosen on the run's validation part; the
-    figures in the bundle and its card are of the same part, beside cross-fitted ones that are not optimistic.
-    """
+    run: Run
+    calibration: PlattScaling
+    thresholds: ChosenThresholds
+    chosen: str
+    evaluation: Evaluation
+    cost: Complexity
+
+    @property
+    def seconds(self) -> float:
+        """Training time."""
+        return sum(row["seconds"] for row in self.run.history)
+
+
+def measure_run(run: Run) -> MeasuredRun:
+    """Choose calibration (Platt) and then F1-optimal thresholds on a run's validation part, and measure there."""
     recipe, preparation, validation = run.recipe, run.preparation, run.validation
     labels, logits = validation["labels"], validation["logits"]
     calibration = fit_platt(labels, logits, names=recipe.findings)
@@ -50,10 +67,24 @@ def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1")
         validation["patients"],
         context={"dataset": part, "thresholds": chosen, "thresholds_chosen_here": True},
     )
-    network = run.load_network()
+    cost = measure_complexity(run.load_network(), preparation.n_leads, preparation.window)
+    return MeasuredRun(run, calibration, thresholds, chosen, evaluation, cost)
+
+
+def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1", beside: Sequence[Run] = ()) -> Bundle:
+    """Make a bundle of a run's best epoch.
+
+    Each finding's calibration and threshold are chosen on the run's validation part (`measure_run`); the figures in the
+    bundle and its card are of the same part, beside cross-fitted ones that are not optimistic. The card also shows the
+    runs `beside`, measured alike; `RecipeError` is raised if they were validated on other records or findings.
+    """
+    measured, others = measure_run(run), [measure_run(other) for other in beside]
+    for other in others:
+        _refuse_other_validation(run, other.run)
+    recipe, preparation = run.recipe, run.preparation
+    part = describe_parts(recipe.data.validation)
     self_test = _self_test_signals(preparation)
-    exported = export_onnx(network, self_test)
-    cost = measure_complexity(network, preparation.n_leads, preparation.window)
+    exported = export_onnx(run.load_network(), self_test)
     manifest = Manifest(
         name=name or recipe.name,
         version=version,
@@ -69,26 +100,32 @@ def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1")
                 intercept=float(intercept),
             )
             for finding, threshold, slope, intercept in zip(
-                recipe.findings, thresholds.values, calibration.slope, calibration.intercept, strict=True
+                recipe.findings,
+                measured.thresholds.values,
+                measured.calibration.slope,
+                measured.calibration.intercept,
+                strict=True,
             )
         ),
         preparation=preparation,
-        thresholds_chosen="; ".join((chosen, *thresholds.warnings)),
-        calibration_chosen="; ".join((f"Platt scaling on the validation part ({part})", *calibration.warnings)),
+        thresholds_chosen="; ".join((measured.chosen, *measured.thresholds.warnings)),
+        calibration_chosen="; ".join(
+            (f"Platt scaling on the validation part ({part})", *measured.calibration.warnings)
+        ),
         network={
             "model": recipe.model.name,
             "config": recipe.model.config,
-            "parameters": cost.parameters,
-            "macs": cost.macs,
+            "parameters": measured.cost.parameters,
+            "macs": measured.cost.macs,
         },
         provenance={
             "ecoscale": __version__,
             "recipe": recipe.model_dump(mode="json"),
             "environment": run.environment,
             "epochs": len(run.history),
-            "training_seconds": round(sum(row["seconds"] for row in run.history)),
+            "training_seconds": round(measured.seconds),
         },
-        metrics=evaluation.to_dict(),
+        metrics=measured.evaluation.to_dict(),
         parity={"max_difference": exported.max_difference, "compared": exported.compared},
     )
     return write_bundle(
@@ -96,8 +133,16 @@ def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1")
         manifest,
         exported.onnx,
         {"signal": self_test, "logits": _network_logits(exported.onnx, self_test)},
-        model_card(manifest, evaluation, recipe),
+        model_card(manifest, measured, others),
     )
+
+
+def _refuse_other_validation(run: Run, other: Run) -> None:
+    ours, theirs = run.validation, other.validation
+    if run.recipe.findings != other.recipe.findings or list(ours["records"]) != list(theirs["records"]):
+        raise RecipeError(
+            f"{other.folder}: validated on other records or findings than {run.folder}; they cannot stand side by side"
+        )
 
 
 def describe_parts(parts: Any) -> str:
@@ -110,14 +155,16 @@ def describe_parts(parts: Any) -> str:
     )
 
 
-def model_card(manifest: Manifest, evaluation: Evaluation, recipe: Recipe) -> str:
+def model_card(manifest: Manifest, measured: MeasuredRun, others: Sequence[MeasuredRun] = ()) -> str:
     """The bundle's README, in Markdown."""
+    recipe = measured.run.recipe
     loader = PackageLoader("ecoscale", "templates")
     environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template("model_card.md").render(
         manifest=manifest,
-        evaluation=evaluation,
+        evaluation=measured.evaluation,
         recipe=recipe,
+        rows=[measured, *others] if others else [],
         training=describe_parts(recipe.data.train),
         validation=describe_parts(recipe.data.validation),
         collections=[list_collections()[name] for name in recipe.collections],

@@ -15,6 +15,10 @@ def pack(
     ],
     name: Annotated[str | None, typer.Option(help="The bundle's name.", show_default="the recipe's")] = None,
     version: Annotated[str, typer.Option(help="The bundle's version.")] = "1",
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="Show another run in the card, validated alike; repeatable.", show_default=False),
+    ] = None,
 ) -> None:
     r"""Make a bundle of a run's best epoch (needs ecoscale\[train]).
 
@@ -34,7 +38,7 @@ def pack(
     except ModuleNotFoundError as error:
         raise MissingExtraError("packing", error.name or "torch", "train") from error
 
-    bundle = packing.pack(Run(run), out, name=name, version=version)
+    bundle = packing.pack(Run(run), out, name=name, version=version, beside=[Run(other) for other in beside or []])
     manifest = bundle.manifest
     size = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
     Console(highlight=False).print(
