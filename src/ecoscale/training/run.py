@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import platform
 import time
 import warnings
@@ -128,6 +129,8 @@ def train(
         raise RecipeError(f"{folder}: no run to resume here; start it without --resume")
     if resume and run.recipe.model_dump(mode="json") != recipe.model_dump(mode="json"):
         raise RecipeError(f"{folder}: its recipe differs from the one given; resume it without changes, or start anew")
+    # Lightning's remarks on devices, restored paths and its other products; its warnings stay.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(recipe.seed, verbose=False)
     data = ECGData(recipe, directories, stores or folder.parent / "stores", progress)
     if started:
