@@ -25,11 +25,16 @@ PARITY_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class ExportedNetwork:
-    """ONNX bytes, and how far its logits are from the network's on the signals that it was compared on."""
+    """ONNX bytes, its logits on the signals that it was compared on, and how far they are from the network's."""
 
     onnx: bytes
+    logits: np.ndarray
     max_difference: float
-    compared: int
+
+    @property
+    def compared(self) -> int:
+        """How many signals it was compared on."""
+        return len(self.logits)
 
 
 def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
@@ -72,7 +77,7 @@ def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
             f"the exported network's logits differ by {difference:.3g} from the network's; at most "
             f"{PARITY_TOLERANCE:g} is accepted, so nothing was written"
         )
-    return ExportedNetwork(content, difference, len(inputs))
+    return ExportedNetwork(content, found, difference)
 
 
 def _without_traces(path: Path) -> bytes:

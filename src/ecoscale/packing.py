@@ -78,9 +78,9 @@ def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1",
     bundle and its card are of the same part, beside cross-fitted ones that are not optimistic. The card also shows the
     runs `beside`, measured alike; `RecipeError` is raised if they were validated on other records or findings.
     """
+    for other in beside:
+        _refuse_other_validation(run, other)
     measured, others = measure_run(run), [measure_run(other) for other in beside]
-    for other in others:
-        _refuse_other_validation(run, other.run)
     recipe, preparation = run.recipe, run.preparation
     part = describe_parts(recipe.data.validation)
     self_test = _self_test_signals(preparation)
@@ -132,7 +132,7 @@ def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1",
         folder,
         manifest,
         exported.onnx,
-        {"signal": self_test, "logits": _network_logits(exported.onnx, self_test)},
+        {"signal": self_test, "logits": exported.logits},
         model_card(manifest, measured, others),
     )
 
@@ -175,13 +175,6 @@ def model_card(manifest: Manifest, measured: MeasuredRun, others: Sequence[Measu
 def _self_test_signals(preparation: Preparation) -> np.ndarray:
     ecgs = [synthetic_ecg(findings, seed=seed).ecg for seed, findings in enumerate(SELF_TEST_CASES)]
     return np.concatenate([preparation.windows(ecg) for ecg in ecgs])
-
-
-def _network_logits(onnx: bytes, signals: np.ndarray) -> np.ndarray:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["logits"], {"signal": signals})[0])
 
 
 def _ranges(numbers: tuple[int, ...]) -> str:

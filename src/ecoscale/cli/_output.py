@@ -98,12 +98,12 @@ def _tracked(items: Iterable, description: str, total: int | None) -> Iterator:
 
 def pairs(texts: list[str], option: str, form: str) -> dict[str, str]:
     """`["a=b"]` as a mapping."""
-    pairs: dict[str, str] = {}
+    found: dict[str, str] = {}
     for text in texts:
         name, _, value = text.partition("=")
         if not name or not value:
             raise typer.BadParameter(f"{text!r}; expected {form}", param_hint=option)
-        if name in pairs:
+        if name in found:
             raise typer.BadParameter(f"{name} is given twice", param_hint=option)
-        pairs[name] = value
-    return pairs
+        found[name] = value
+    return found

@@ -140,12 +140,17 @@ class ECGData(lightning.LightningDataModule):
             raise RecipeError(f"data: {len(shared)} patients are in training and validation, {shared[0]} among them")
 
     def _refuse_unmeasurable_validation(self) -> None:
-        labels = np.concatenate([part.labels for part in self.validation])[:, : len(self.recipe.findings)]
+        labels = self.validation_labels
         if not ((labels == PRESENT).any(axis=0) & (labels == ABSENT).any(axis=0)).any():
             raise RecipeError(
                 f"data.validation: none of {', '.join(self.recipe.findings)} has both positives and negatives among "
                 f"its {len(labels)} records, so no epoch could be called better than another; choose other records"
             )
+
+    @property
+    def validation_labels(self) -> NDArray[np.int8]:
+        """Labels `(records, findings)` of the validation part, without auxiliary codes."""
+        return np.concatenate([part.labels for part in self.validation])[:, : len(self.recipe.findings)]
 
     def statistics(self) -> tuple[float, float]:
         """Mean and standard deviation of the training signals over all records, leads and samples, in mV."""

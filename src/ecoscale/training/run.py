@@ -266,7 +266,7 @@ class BestAndLast(Checkpoint):
         self.folder = folder
         self.best = -np.inf
         self.about = {
-            "labels": np.concatenate([part.labels for part in data.validation])[:, : len(data.recipe.findings)],
+            "labels": data.validation_labels,
             "records": np.concatenate([part.records for part in data.validation]),
             "patients": np.concatenate([part.patients for part in data.validation]),
             "collections": np.concatenate([np.full(len(part.rows), part.collection) for part in data.validation]),
