@@ -103,7 +103,7 @@ class _Row:
 
     @property
     def path(self) -> Path:
-        return self.collection.directory / str(self.collection.records.at[self.record, "path"])
+        return self.collection.path(self.record)
 
     def read(self) -> ECG:
         return self.collection.read(self.record)

@@ -8,10 +8,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from ecoscale.cli.synth import synth
+from ecoscale.cli import app
 from ecoscale.datasets.synthetic import EVEN_PREVALENCE, synthetic_collection
 from ecoscale.datasets.synthetic_files import write_code15, write_wfdb
 from ecoscale.ecg import ECG, LEADS
@@ -208,9 +207,7 @@ def test_wfdb_records_hold_the_signal_and_state_the_findings(tmp_path):
 
 @pytest.fixture
 def run():
-    app = typer.Typer()
-    app.command()(synth)
-    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return lambda *arguments: CliRunner().invoke(app, ["synth", *map(str, arguments)])
 
 
 def test_synth_writes_wfdb_records(run, tmp_path):

@@ -76,7 +76,6 @@ def synth(
         synthetic_collection,
     )
     from ecoscale.datasets.synthetic_files import write_code15, write_wfdb
-    from ecoscale.errors import EcoscaleError
 
     if out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{out} is a file; give a folder", param_hint="OUT")
@@ -97,34 +96,30 @@ def synth(
     level = DEFAULT_NOISE.scaled(noise)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("Drawing ECGs", total=n)
-            if layout is Layout.CODE15:
-                write_code15(
-                    out,
-                    n,
-                    n_parts=parts or 2,
-                    seed=seed,
-                    prevalence=shares,
-                    noise=level,
-                    progress=lambda k: bar.advance(task, k),
-                )
-            else:
-                names = None if findings is None else _names(findings)
-                records = synthetic_collection(
-                    n,
-                    findings=names,
-                    seed=seed,
-                    prevalence=shares,
-                    rate=rate or 500.0,
-                    duration=duration or 10.0,
-                    noise=level,
-                )
-                write_wfdb(out, bar.track(records, total=n, task_id=task))
-    except EcoscaleError as error:
-        typer.echo(f"ecoscale: {error}", err=True)
-        raise typer.Exit(2) from error
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("Drawing ECGs", total=n)
+        if layout is Layout.CODE15:
+            write_code15(
+                out,
+                n,
+                n_parts=parts or 2,
+                seed=seed,
+                prevalence=shares,
+                noise=level,
+                progress=lambda k: bar.advance(task, k),
+            )
+        else:
+            names = None if findings is None else _names(findings)
+            records = synthetic_collection(
+                n,
+                findings=names,
+                seed=seed,
+                prevalence=shares,
+                rate=rate or 500.0,
+                duration=duration or 10.0,
+                noise=level,
+            )
+            write_wfdb(out, bar.track(records, total=n, task_id=task))
     typer.echo(f"{n} synthetic {'ECG' if n == 1 else 'ECGs'} in {out}")
 
 

@@ -114,7 +114,8 @@ def read_ecg(
                 f"them by their content. {READABLE}"
             )
         pattern = " matches this pattern" if any(sign in source for sign in "*?[") else ""
-        raise FormatError(f"{source}: no such file{pattern}, and no WFDB header {path.name}.hea; check the path")
+        header = "" if path.suffix == ".hea" else f", and no WFDB header {path.name}.hea"
+        raise FormatError(f"{source}: no such file{pattern}{header}; check the path")
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
