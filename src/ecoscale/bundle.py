@@ -42,7 +42,7 @@ class Label(_Part):
 
     name: str
     title: str
-    snomed: str
+    snomed: str | None
     threshold: Annotated[float, Field(ge=0, le=1)]
     slope: Annotated[float, Field(gt=0)] = 1.0
     intercept: float = 0.0

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that an ECG can show."""
+    """One thing that an ECG can show; `snomed` is None where it is a group of statements rather than one concept."""
 
     name: str
     title: str
-    snomed: str
+    snomed: str | None
 
 
 CODE_FINDINGS: tuple[Finding, ...] = (
@@ -27,7 +27,16 @@ CODE_FINDINGS: tuple[Finding, ...] = (
 )
 """The six findings of the CODE study (Ribeiro et al. 2020), in the order of CODE-15%'s columns."""
 
-FINDINGS: dict[str, Finding] = {finding.name: finding for finding in CODE_FINDINGS}
+PTBXL_SUPERCLASSES: tuple[Finding, ...] = (
+    Finding("NORM", "normal ECG", None),
+    Finding("MI", "myocardial infarction", None),
+    Finding("STTC", "ST or T wave change", None),
+    Finding("CD", "conduction disturbance", None),
+    Finding("HYP", "hypertrophy", None),
+)
+"""The five groups of PTB-XL's diagnostic statements (Wagner et al. 2020, table 8)."""
+
+FINDINGS: dict[str, Finding] = {finding.name: finding for finding in (*CODE_FINDINGS, *PTBXL_SUPERCLASSES)}
 
 DISCLAIMER = (
     "Research software. Its findings are the output of a statistical model, not a diagnosis, and it is not a medical "

@@ -34,7 +34,7 @@ class FindingResult:
 
     name: str
     title: str
-    snomed: str
+    snomed: str | None
     probability: float
     threshold: float
 

@@ -25,7 +25,7 @@ def test_each_stage_halves_the_length_rounding_up(samples, steps):
 
 
 def test_the_variant_for_100_hz_takes_the_kernels_of_the_cap_rule():
-    kernels = [block.omni1.kernel_sizes for block in blocks(create_model("ecoscalenet_100hz", 12, 6, width=8))]
+    kernels = [block.layers[0].omni.kernel_sizes for block in blocks(create_model("ecoscalenet_100hz", 12, 6, width=8))]
     assert kernels == [(1, 2, 3, 5, 7), (1, 2, 3), (1, 2), (1,)]
 
 
@@ -68,7 +68,8 @@ def test_dropout_acts_in_training_only():
     ("options", "message"),
     [
         ({"kernel_sizes": [[1, 2]] * 3}, "kernel_sizes has 3 lists; EcoScale-Net has 4 stages"),
-        ({"kernel_sizes": [[1, 2], [], [1], [1]]}, r"kernel sizes \[\]"),
+        ({"kernel_sizes": [[1, 2], [0], [1], [1]]}, r"kernel sizes \[0\]"),
+        ({"kernel_sizes": [[1, [2]], [], [1], [1]]}, "expected lengths, or a list of lengths for each layer"),
         ({"width": 7}, "width 7: expected an even number"),
         ({"width": 2}, "width 2: expected an even number of at least 4"),
     ],

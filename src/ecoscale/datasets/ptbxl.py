@@ -5,6 +5,8 @@ doi:10.13026/kfzx-aw45. Licence: CC BY 4.0.
 Labels: 71 SCP-ECG statements by up to two cardiologists, in the column `scp_codes` as a Python literal
 {statement: likelihood}. As in the published benchmark (Strodthoff et al. 2020) a statement counts as present when it is
 listed, whatever its likelihood: 0 stands for "not stated", and form and rhythm statements carry no other.
+The five superclasses (NORM, MI, STTC, CD, HYP) group the 44 diagnostic statements by `scp_statements.csv`; as in the
+benchmark they are unknown for the records (411 of 21,799) that have no diagnostic statement at all.
 Folds: `strat_fold` 1-10, patient-wise; 1-8 train, 9 validation, 10 test, the last two human-validated.
 Traps: reduced copies of `ptbxl_database.csv` lack `patient_id`; the folds are patient-wise all the same, and each
 record then counts as a patient of its own, which makes intervals by patient slightly too narrow (said in `notes`).
@@ -22,10 +24,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecoscale.datasets.collection import Collection, read_table
+from ecoscale.datasets.vocabulary import UNKNOWN, mappings
 from ecoscale.errors import DatasetError
+from ecoscale.findings import PTBXL_SUPERCLASSES
 from ecoscale.formats import read_ecg
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from ecoscale.ecg import ECG
 
 TABLE = "ptbxl_database.csv"
@@ -91,6 +99,15 @@ class PTBXL(Collection):
                 f"{table}: scp_codes of ecg_id {record} is {text!r}; expected a mapping such as {{'NORM': 100.0}}"
             )
         return frozenset(statements)
+
+    def labels(self, findings: Sequence[str]) -> NDArray[np.int8]:
+        """Labels `(records, findings)`; superclasses are unknown where a record has no diagnostic statement."""
+        found = super().labels(findings)
+        groups = {finding.name for finding in PTBXL_SUPERCLASSES}
+        diagnostic = {row.code for row in mappings(self.scheme) if row.finding in groups}
+        unstated = [diagnostic.isdisjoint(codes) for codes in self.records["codes"]]
+        found[np.ix_(unstated, [finding in groups for finding in findings])] = UNKNOWN
+        return found
 
     @classmethod
     def recognises(cls, directory: Path) -> bool:

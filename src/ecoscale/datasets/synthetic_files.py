@@ -21,8 +21,8 @@ from ecoscale.datasets.synthetic import (
     random_torso,
     synthetic_ecg,
 )
+from ecoscale.datasets.synthetic_heart import GENERATED
 from ecoscale.errors import DatasetError, MissingExtraError
-from ecoscale.findings import FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -64,7 +64,7 @@ def write_wfdb(directory: str | PathLike[str], records: Iterable[SyntheticECG]) 
     rows = []
     for made in records:
         ecg, heart = made.ecg, made.heart
-        codes = [FINDINGS[finding].snomed for finding in made.findings]
+        codes = [str(GENERATED[finding].snomed) for finding in made.findings]
         if not {"SB", "ST", "AF"} & set(made.findings):
             codes.insert(0, SINUS_RHYTHM)
         wfdb.wrsamp(
@@ -80,11 +80,11 @@ def write_wfdb(directory: str | PathLike[str], records: Iterable[SyntheticECG]) 
             write_dir=str(folder),
         )
         pr_interval = "" if heart.pr_interval is None else f"{heart.pr_interval:.4f}"
-        present = [int(finding in made.findings) for finding in FINDINGS]
+        present = [int(finding in made.findings) for finding in GENERATED]
         rows.append([ecg.record, *present, f"{heart.rate:.2f}", pr_interval, f"{heart.qrs_duration:.4f}"])
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
-        table.writerow(["record", *FINDINGS, "heart_rate", "pr_interval", "qrs_duration"])
+        table.writerow(["record", *GENERATED, "heart_rate", "pr_interval", "qrs_duration"])
         table.writerows(rows)
     return [row[0] for row in rows]
 
@@ -131,7 +131,7 @@ def write_code15(
     exams = _exams(n_exams, random, prevalence)
     empty = set(random.choice(n_exams, size=max(1, n_exams // 500), replace=False).tolist())
     short = random.uniform(size=n_exams) < _SHARE_SHORT
-    found, patients = exams[list(FINDINGS)].to_numpy(), exams["patient_id"].to_numpy()
+    found, patients = exams[list(GENERATED)].to_numpy(), exams["patient_id"].to_numpy()
     nothing = np.zeros((_N_SAMPLES, 12), np.float32)
 
     folder = Path(directory)
@@ -154,7 +154,7 @@ def write_code15(
                 if index in empty:
                     tracings[row] = nothing
                 else:
-                    findings = [finding for finding, present in zip(FINDINGS, found[index], strict=True) if present]
+                    findings = [finding for finding, present in zip(GENERATED, found[index], strict=True) if present]
                     tracings[row] = _tracing(findings, int(patients[index]), bool(short[index]), noise, seed, index)
                 if progress is not None:
                     progress(1)
@@ -178,11 +178,11 @@ def _exams(n_exams: int, random: Generator, prevalence: Mapping[str, float]) -> 
     first[np.unique(patient, return_index=True)[1]] = True
 
     age = np.clip(np.round(random.normal(53, 18, n_patients)), 17, 100).astype(int)[patient]
-    found = np.zeros((n_exams, len(FINDINGS)), bool)
+    found = np.zeros((n_exams, len(GENERATED)), bool)
     for row in found:
         present = random_findings(random, prevalence)
-        row[:] = [finding in present for finding in FINDINGS]
-    branches = [list(FINDINGS).index(name) for name in ("RBBB", "LBBB")]
+        row[:] = [finding in present for finding in GENERATED]
+    branches = [list(GENERATED).index(name) for name in ("RBBB", "LBBB")]
     of_patient = np.zeros((n_patients, 2), bool)
     of_patient[patient[first]] = found[first][:, branches]
     found[:, branches] = of_patient[patient]
@@ -192,7 +192,7 @@ def _exams(n_exams: int, random: Generator, prevalence: Mapping[str, float]) -> 
         "age": age,
         "is_male": (random.uniform(size=n_patients) < 0.4)[patient],
         "nn_predicted_age": np.clip(random.normal(age, 9), 10, 105).round(6),
-        **dict(zip(FINDINGS, found.T, strict=True)),
+        **dict(zip(GENERATED, found.T, strict=True)),
         "patient_id": _distinct(n_patients, random)[patient],
         "death": pd.array(random.uniform(size=n_exams) < 0.03, dtype="boolean"),
         "timey": random.uniform(0.01, 7.5, n_exams).round(6),

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ecoscale.errors import SignalError
-from ecoscale.findings import FINDINGS
+from ecoscale.findings import CODE_FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from numpy.random import Generator
     from numpy.typing import NDArray
+
+GENERATED = {finding.name: finding for finding in CODE_FINDINGS}
+"""The findings that can be generated."""
 
 # Rows I, II, V1..V6; columns x (left), y (feet), z (back).
 _DOWER = np.array(
@@ -43,7 +46,7 @@ _CONTRADICTIONS = {
 _POSITIVES = {"1dAVb": 5716, "RBBB": 9672, "LBBB": 6026, "SB": 5605, "ST": 7584, "AF": 7033}
 CODE15_PREVALENCE: Mapping[str, float] = {name: n / 345_779 for name, n in _POSITIVES.items()}
 """How often each finding occurs in CODE-15%."""
-EVEN_PREVALENCE: Mapping[str, float] = dict.fromkeys(FINDINGS, 1 / 7)
+EVEN_PREVALENCE: Mapping[str, float] = dict.fromkeys(GENERATED, 1 / 7)
 """Every finding in one recording of seven: enough positives in a small collection."""
 
 
@@ -110,7 +113,7 @@ class Heart:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """Names of the findings that these values amount to, in the order of `FINDINGS`."""
+        """Names of the findings that these values amount to, in the order of `GENERATED`."""
         sinus = not self.atrial_fibrillation
         present = {
             "1dAVb": self.pr_interval is not None and self.pr_interval > 0.2,
@@ -120,7 +123,7 @@ class Heart:
             "ST": sinus and self.rate > 100,
             "AF": self.atrial_fibrillation,
         }
-        return tuple(name for name in FINDINGS if present[name])
+        return tuple(name for name in GENERATED if present[name])
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,11 +152,11 @@ class Torso:
 def random_heart(findings: Iterable[str], random: Generator) -> Heart:
     """A heart with exactly these findings, well inside their definitions.
 
-    Raises `SignalError` for a name that is not in `FINDINGS` and for findings that contradict each other.
+    Raises `SignalError` for a name that is not in `GENERATED` and for findings that contradict each other.
     """
     wanted = set(findings)
-    if unknown := sorted(wanted - FINDINGS.keys()):
-        raise SignalError(f"no finding {', '.join(map(repr, unknown))} to generate; there are {', '.join(FINDINGS)}")
+    if unknown := sorted(wanted - GENERATED.keys()):
+        raise SignalError(f"no finding {', '.join(map(repr, unknown))} to generate; there are {', '.join(GENERATED)}")
     for (one, other), reason in _CONTRADICTIONS.items():
         if wanted >= {one, other}:
             raise SignalError(f"findings {one} and {other} contradict each other: {reason}")
@@ -195,10 +198,10 @@ def random_torso(random: Generator) -> Torso:
 
 def random_findings(random: Generator, prevalence: Mapping[str, float] = CODE15_PREVALENCE) -> tuple[str, ...]:
     """Findings that can occur together, each as often as `prevalence` says. Raises `SignalError` if none can."""
-    share = {name: float(prevalence.get(name, 0.0)) for name in FINDINGS}
+    share = {name: float(prevalence.get(name, 0.0)) for name in GENERATED}
     rhythms, branches = ("SB", "ST", "AF"), ("RBBB", "LBBB")
     totals = [sum(share[name] for name in group) for group in (rhythms, branches, ("1dAVb", "AF"))]
-    if max(totals) > 1 or min(share.values()) < 0 or prevalence.keys() - FINDINGS.keys():
+    if max(totals) > 1 or min(share.values()) < 0 or prevalence.keys() - GENERATED.keys():
         raise SignalError(f"prevalence {dict(prevalence)} is impossible: SB+ST+AF, RBBB+LBBB and 1dAVb+AF exclude")
     rhythm, branch, delay = random.uniform(size=3)
     found = set()
@@ -207,4 +210,4 @@ def random_findings(random: Generator, prevalence: Mapping[str, float] = CODE15_
         found |= set(group[place : place + 1])
     if "AF" not in found and delay * (1 - share["AF"]) < share["1dAVb"]:
         found.add("1dAVb")
-    return tuple(name for name in FINDINGS if name in found)
+    return tuple(name for name in GENERATED if name in found)

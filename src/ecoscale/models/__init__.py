@@ -4,18 +4,43 @@ Data, training, files and the sigmoid do not live here.
 """
 
 from ecoscale.models.ecoscalenet import EcoScaleNet
-from ecoscale.models.kernels import gap_free_coverage, prime_kernels, receptive_fields, stage_kernels
+from ecoscale.models.ecoscalenet_radix import ecoscalenet_radix
+from ecoscale.models.fcn import FCN
+from ecoscale.models.inceptiontime import InceptionTime
+from ecoscale.models.kernels import (
+    gap_free_coverage,
+    prime_kernels,
+    radix_kernels,
+    receptive_field_gaps,
+    receptive_fields,
+    required_receptive_field,
+    stage_kernels,
+)
+from ecoscale.models.network import Network
 from ecoscale.models.oscnn import OSCNN
 from ecoscale.models.registry import create_model, describe_model, list_models
+from ecoscale.models.resnet1d_wang import ResNet1dWang
+from ecoscale.models.ribeiro import RibeiroResNet
+from ecoscale.models.xresnet1d import XResNet1d
 
 __all__ = [
+    "FCN",
     "OSCNN",
     "EcoScaleNet",
+    "InceptionTime",
+    "Network",
+    "ResNet1dWang",
+    "RibeiroResNet",
+    "XResNet1d",
     "create_model",
     "describe_model",
+    "ecoscalenet_radix",
     "gap_free_coverage",
     "list_models",
     "prime_kernels",
+    "radix_kernels",
+    "receptive_field_gaps",
     "receptive_fields",
+    "required_receptive_field",
     "stage_kernels",
 ]

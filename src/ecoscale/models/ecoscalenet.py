@@ -9,13 +9,14 @@ Where this departs from it:
 - The kernel lists are not in the text that we have; the defaults follow our reading (`kernels.stage_kernels`).
 - The reference fails on most lengths that are not multiples of 64: here the shortcut's pooling rounds up, as the
   convolution beside it does, which changes nothing on those lengths and makes every other one work.
-- Two options of ours, off by default: `zero_init_residual` starts every residual branch at zero (Goyal et al. 2017,
+- Options of ours, off by default: `zero_init_residual` starts every residual branch at zero (Goyal et al. 2017,
   arXiv 1706.02677, section 5.1), `identity_shortcut` drops the EcoScale block's 1x1 convolution and batch norm from its
-  shortcut (He et al. 2016, arXiv 1603.05027). The first changes only the starting point, the second the function.
+  shortcut (He et al. 2016, arXiv 1603.05027), and the others that `EcoScaleNet` lists.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecoscale.errors import ModelError
-from ecoscale.models.kernels import stage_kernels
+from ecoscale.models.kernels import prime_layers, stage_kernels
+from ecoscale.models.network import Network
 from ecoscale.models.omniscale import OmniScaleConv
 from ecoscale.models.registry import register_model
 
@@ -59,27 +61,76 @@ class ResidualBlock(nn.Module):
         return self.dropout(F.relu(out + self.shortcut(x)))
 
 
-class EcoScaleBlock(nn.Module):
-    """Omni-scale layers of kernels K, K and {1, 2}, each behind a 1x1 bottleneck, around a shortcut.
+class OmniScaleLayer(nn.Module):
+    """A 1x1 convolution that halves the width, then an omni-scale convolution and batch norm."""
 
-    `(batch, channels, samples)` in and out. Each branch has `channels / 2` channels.
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel_sizes: Sequence[int],
+        *,
+        dilated: bool = False,
+        depthwise: bool = False,
+        norm_bottlenecks: bool = False,
+    ) -> None:
+        super().__init__()
+        narrow = in_channels // 2
+        groups = math.gcd(narrow, channels) if depthwise else 1
+        self.reduce = nn.Conv1d(in_channels, narrow, 1, bias=False)
+        self.reduce_norm = nn.BatchNorm1d(narrow) if norm_bottlenecks else nn.Identity()
+        self.omni = OmniScaleConv(narrow, channels, kernel_sizes, dilated=dilated, groups=groups)
+        self.norm = nn.BatchNorm1d(self.omni.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, in_channels, samples)` to `(batch, len(kernel_sizes) * channels, samples)`, not negative."""
+        return F.relu(self.norm(self.omni(F.relu(self.reduce_norm(self.reduce(x))))))
+
+
+class SqueezeExcitation(nn.Module):
+    """Scales each channel by what all channels are on average (Hu et al. 2018, arXiv 1709.01507)."""
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(channels, max(4, channels // reduction))
+        self.excite = nn.Linear(self.squeeze.out_features, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, channels, samples)` in and out."""
+        weights = self.excite(F.relu(self.squeeze(x.mean(dim=-1)))).sigmoid()
+        return x * weights[..., None]
+
+
+class EcoScaleBlock(nn.Module):
+    """Omni-scale layers, each behind a 1x1 bottleneck, around a shortcut.
+
+    `(batch, channels, samples)` in and out. Each branch has `channels / 2` channels. The options are those of
+    `EcoScaleNet`.
     """
 
-    def __init__(self, channels: int, kernel_sizes: Sequence[int], dropout: float, identity_shortcut: bool) -> None:
+    def __init__(
+        self,
+        channels: int,
+        layers: Sequence[Sequence[int]],
+        dropout: float,
+        *,
+        identity_shortcut: bool = False,
+        squeeze_excitation: bool = False,
+        pre_activation: bool = False,
+        **layer_options: bool,
+    ) -> None:
         super().__init__()
-        half = channels // 2
-        self.reduce1 = nn.Conv1d(channels, half, 1, bias=False)
-        self.omni1 = OmniScaleConv(half, half, kernel_sizes)
-        wide = self.omni1.out_channels
-        self.norm1 = nn.BatchNorm1d(wide)
-        self.reduce2 = nn.Conv1d(wide, wide // 2, 1, bias=False)
-        self.omni2 = OmniScaleConv(wide // 2, half, kernel_sizes)
-        self.norm2 = nn.BatchNorm1d(wide)
-        self.reduce3 = nn.Conv1d(wide, wide // 2, 1, bias=False)
-        self.omni3 = OmniScaleConv(wide // 2, half, (1, 2))
-        self.norm3 = nn.BatchNorm1d(channels)
-        self.expand = nn.Conv1d(channels, channels, 1, bias=False)
-        self.norm4 = nn.BatchNorm1d(channels)
+        self.layers = nn.ModuleList()
+        width = channels
+        for kernel_sizes in layers:
+            layer = OmniScaleLayer(width, channels // 2, kernel_sizes, **layer_options)
+            self.layers.append(layer)
+            width = layer.omni.out_channels
+        self.expand = nn.Conv1d(width, channels, 1, bias=False)
+        # Before everything where activation comes first, so that the shortcut stays clear; after it where it was published.
+        self.norm = nn.BatchNorm1d(channels)
+        self.pre_activation = pre_activation
+        self.recalibrate = SqueezeExcitation(channels) if squeeze_excitation else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.shortcut: nn.Module = nn.Identity()
         if not identity_shortcut:
@@ -87,17 +138,23 @@ class EcoScaleBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes as in the class docstring."""
-        out = self.omni1(F.relu(self.reduce1(x)))
-        out = self.dropout(F.relu(self.norm1(out)))
-        out = self.omni2(F.relu(self.reduce2(out)))
-        out = self.dropout(F.relu(self.norm2(out)))
-        out = self.omni3(F.relu(self.reduce3(out)))
-        out = F.relu(self.norm3(out))
-        out = self.norm4(self.expand(out))
+        out = F.relu(self.norm(x)) if self.pre_activation else x
+        for index, layer in enumerate(self.layers):
+            out = layer(out)
+            if index < len(self.layers) - 1:
+                out = self.dropout(out)
+        out = self.expand(out)
+        if self.pre_activation:
+            return self.dropout(self.recalibrate(out)) + self.shortcut(x)
+        out = self.recalibrate(self.norm(out))
         return self.dropout(F.relu(out + self.shortcut(x)))
 
+    def zero_last(self) -> None:
+        """Start the branch at zero."""
+        nn.init.zeros_(self.expand.weight if self.pre_activation else self.norm.weight)
 
-class EcoScaleNet(nn.Module):
+
+class EcoScaleNet(Network):
     """EcoScale-Net: `(batch, n_leads, samples)` to logits `(batch, n_classes)`, for any length of at least 64 samples.
 
     Parameters
@@ -105,13 +162,24 @@ class EcoScaleNet(nn.Module):
     n_leads, n_classes
         Channels in, logits out.
     kernel_sizes
-        Kernel lengths of the EcoScale block in each of the four stages.
+        For each of the four stages, the kernel lengths of its EcoScale block: one list, which the published block takes
+        twice before {1, 2}; a list of lists, one for each of its layers; or an empty list for a stage without a block.
     width
         Channels of the first stage; each later stage doubles them. An even number of at least 4.
     dropout
         Probability, after every activation but those of the bottlenecks and of the last omni-scale layer.
     zero_init_residual, identity_shortcut
         Ours; see the module docstring.
+    dilated
+        Ours: where the lengths of a layer allow it, as those of radix kernels do, spaced taps reach as far as dense ones.
+    depthwise
+        Ours: omni-scale convolutions in as many groups as the channels allow (Howard et al. 2017, arXiv 1704.04861).
+    norm_bottlenecks
+        Ours: batch norm after the 1x1 convolutions that lead into an omni-scale layer.
+    pre_activation
+        Ours: batch norm and ReLU open the EcoScale block, and nothing follows its sum (He et al. 2016).
+    squeeze_excitation
+        Ours: the EcoScale block's output is scaled by channel (Hu et al. 2018).
     """
 
     minimum_samples = STAGE_STRIDES[-1]
@@ -121,11 +189,16 @@ class EcoScaleNet(nn.Module):
         n_leads: int,
         n_classes: int,
         *,
-        kernel_sizes: Sequence[Sequence[int]] = stage_kernels(512, STAGE_STRIDES),
+        kernel_sizes: Sequence[Sequence[int] | Sequence[Sequence[int]]] = stage_kernels(512, STAGE_STRIDES),
         width: int = 64,
         dropout: float = 0.2,
         zero_init_residual: bool = False,
         identity_shortcut: bool = False,
+        dilated: bool = False,
+        depthwise: bool = False,
+        norm_bottlenecks: bool = False,
+        pre_activation: bool = False,
+        squeeze_excitation: bool = False,
     ) -> None:
         super().__init__()
         if len(kernel_sizes) != len(STAGE_STRIDES):
@@ -137,7 +210,6 @@ class EcoScaleNet(nn.Module):
                 f"width {width}: expected an even number of at least 4, since an EcoScale branch has half the width "
                 "and a bottleneck half of that"
             )
-        self.n_features = width * 2 ** (len(STAGE_STRIDES) - 1)
         self.stem = nn.Sequential(
             nn.Conv1d(n_leads, width, 7, stride=2, padding=3, bias=False),
             nn.BatchNorm1d(width),
@@ -148,36 +220,52 @@ class EcoScaleNet(nn.Module):
         in_channels = width
         for stage, kernels in enumerate(kernel_sizes):
             channels = width * 2**stage
-            self.stages.append(
-                nn.Sequential(
-                    ResidualBlock(in_channels, channels, 2, dropout),
-                    ResidualBlock(channels, channels, 1, dropout),
-                    EcoScaleBlock(channels, tuple(kernels), dropout, identity_shortcut),
+            blocks: list[nn.Module] = [
+                ResidualBlock(in_channels, channels, 2, dropout),
+                ResidualBlock(channels, channels, 1, dropout),
+            ]
+            if layers := block_layers(kernels):
+                blocks.append(
+                    EcoScaleBlock(
+                        channels,
+                        layers,
+                        dropout,
+                        identity_shortcut=identity_shortcut,
+                        squeeze_excitation=squeeze_excitation,
+                        pre_activation=pre_activation,
+                        dilated=dilated,
+                        depthwise=depthwise,
+                        norm_bottlenecks=norm_bottlenecks,
+                    )
                 )
-            )
+            self.stages.append(nn.Sequential(*blocks))
             in_channels = channels
-        self.head = nn.Linear(self.n_features, n_classes)
+        self.head = nn.Linear(in_channels, n_classes)
         if zero_init_residual:
             for module in self.modules():
                 if isinstance(module, ResidualBlock):
                     nn.init.zeros_(module.norm2.weight)
                 elif isinstance(module, EcoScaleBlock):
-                    nn.init.zeros_(module.norm4.weight)
+                    module.zero_last()
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Features `(batch, n_features, ceil(samples / 64))` before pooling."""
-        if x.shape[-1] < self.minimum_samples:
-            raise ModelError(
-                f"{x.shape[-1]} samples are too few for EcoScale-Net; it needs at least {self.minimum_samples}"
-            )
+    def features(self, x: Tensor) -> Tensor:
+        """`(batch, 8 * width, ceil(samples / 64))`."""
         x = self.stem(x)
         for stage in self.stages:
             x = stage(x)
         return x
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits `(batch, n_classes)`."""
-        return self.head(self.forward_features(x).mean(dim=-1))
+
+def block_layers(kernels: Sequence[int] | Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    """The layers that one stage's entry of `kernel_sizes` stands for; empty for a stage without an EcoScale block."""
+    if not kernels:
+        return ()
+    lists = [entry for entry in kernels if not isinstance(entry, int)]
+    if not lists:
+        return prime_layers(tuple(entry for entry in kernels if isinstance(entry, int)))
+    if len(lists) < len(kernels):
+        raise ModelError(f"kernel sizes {list(kernels)}: expected lengths, or a list of lengths for each layer")
+    return tuple(tuple(layer) for layer in lists)
 
 
 _REFERENCE_NAMES = (
@@ -185,12 +273,14 @@ _REFERENCE_NAMES = (
     (r"^bn1\.", "stem.1."),
     (r"^fc\.", "head."),
     (r"^layer(\d)\.(\d)\.residual_connection\.", r"stages.\1.\2.shortcut."),
+    (r"^layer(\d)\.(\d)\.bn", r"stages.\1.\2.norm"),
     (r"^layer(\d)\.(\d)\.", r"stages.\1.\2."),
     (r"^block(\d)\.residual\.", r"stages.\1.2.shortcut."),
-    (r"^block(\d)\.conv([123])_1\.", r"stages.\1.2.reduce\2."),
-    (r"^block(\d)\.conv([123])\.convs\.", r"stages.\1.2.omni\2.branches."),
+    (r"^block(\d)\.conv([123])_1\.", r"stages.\1.2.layers.\2.reduce."),
+    (r"^block(\d)\.conv([123])\.convs\.", r"stages.\1.2.layers.\2.omni.branches."),
+    (r"^block(\d)\.bn([123])\.", r"stages.\1.2.layers.\2.norm."),
+    (r"^block(\d)\.bn4\.", r"stages.\1.2.norm."),
     (r"^block(\d)\.conv4\.", r"stages.\1.2.expand."),
-    (r"^block(\d)\.", r"stages.\1.2."),
 )
 
 
@@ -203,8 +293,8 @@ def from_reference_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             name, hits = re.subn(pattern, replacement, key)
             if hits:
                 break
-        name = re.sub(r"^stages\.(\d)", lambda match: f"stages.{int(match[1]) - 1}", name)
-        renamed[re.sub(r"\.bn(\d)\.", r".norm\1.", name)] = value
+        # Counted from 1 there.
+        renamed[re.sub(r"\b(stages|layers)\.(\d)", lambda match: f"{match[1]}.{int(match[2]) - 1}", name)] = value
     return renamed
 
 
@@ -218,3 +308,9 @@ def ecoscalenet(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
 def ecoscalenet_100hz(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net for 100 Hz: 1.28 s are 128 samples, so the cap rule gives largest kernels 7, 3, 2, 1."""
     return EcoScaleNet(n_leads, n_classes, **{"kernel_sizes": stage_kernels(128, STAGE_STRIDES), **config})
+
+
+@register_model
+def ecoscalenet_backbone(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+    """EcoScale-Net without its EcoScale blocks: the residual network that they have to beat."""
+    return EcoScaleNet(n_leads, n_classes, **{"kernel_sizes": [()] * len(STAGE_STRIDES), **config})

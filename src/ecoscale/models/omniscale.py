@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecoscale.errors import ModelError
+from ecoscale.models.kernels import common_step, taps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,25 +23,54 @@ class OmniScaleConv(nn.Module):
     `(batch, in_channels, samples)` to `(batch, len(kernel_sizes) * channels, samples)`. An even kernel has its surplus
     sample on the right, as in the published implementations.
 
-    `method="fourier"` multiplies spectra instead: the same function and the same weights, many times faster to train
-    on a CPU where the kernels are long and the channels few, as in OS-CNN. It cannot be exported to ONNX; switch the
-    attribute to "direct" for that.
+    Parameters
+    ----------
+    in_channels, channels
+        Channels in, and channels of each branch.
+    kernel_sizes
+        Reach of each branch in samples.
+    dilated
+        Ours: space the taps by the largest step that all lengths allow (`kernels.common_step`).
+    groups
+        Groups of each branch's convolution.
+    method
+        "fourier" multiplies spectra instead: the same function and the same weights, many times faster to train on a
+        CPU in float32 where the kernels are long and the channels few, as in OS-CNN. It cannot be exported to ONNX;
+        switch the attribute to "direct" for that.
     """
 
-    def __init__(self, in_channels: int, channels: int, kernel_sizes: Sequence[int], method: Method = "direct") -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel_sizes: Sequence[int],
+        method: Method = "direct",
+        *,
+        dilated: bool = False,
+        groups: int = 1,
+    ) -> None:
         super().__init__()
-        if not kernel_sizes or min(kernel_sizes) < 1:
-            raise ModelError(f"kernel sizes {list(kernel_sizes)}: expected one or more lengths of at least 1")
+        _check_kernels(kernel_sizes)
         if method not in get_args(Method):
             raise ModelError(f"convolution method {method!r}; expected one of {', '.join(get_args(Method))}")
+        if method == "fourier" and (dilated or groups > 1):
+            raise ModelError("branches that are dilated or grouped cannot be computed by their spectra")
         self.kernel_sizes = tuple(kernel_sizes)
         self.method: Method = method
         self.channels = channels
         self.out_channels = channels * len(self.kernel_sizes)
+        step = common_step(self.kernel_sizes) if dilated else 1
         self.branches = nn.ModuleList(
             # torch warns of padding="same" for even kernels, so the odd part is given and the rest is added below.
-            nn.Conv1d(in_channels, channels, size, padding=(size - 1) // 2 if size % 2 else 0)
-            for size in self.kernel_sizes
+            nn.Conv1d(
+                in_channels,
+                channels,
+                count,
+                padding=(size - 1) // 2 if size % 2 else 0,
+                dilation=step if count > 1 else 1,
+                groups=groups,
+            )
+            for size, count in zip(self.kernel_sizes, taps(self.kernel_sizes, dilated=dilated), strict=True)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,12 +105,68 @@ class OmniScaleConv(nn.Module):
         return torch.fft.irfft(product, n=length)[..., :samples] + bias[:, None]
 
 
+class MaskedOmniScaleConv(nn.Module):
+    """The same function as `OmniScaleConv`, stored as one dense convolution over the longest kernel.
+
+    `weight` is `(len(kernel_sizes) * channels, in_channels, longest)`; `mask`, a buffer, is 1 inside each branch's own
+    kernel and 0 elsewhere, so what lies outside is neither used nor trained.
+    """
+
+    mask: Tensor
+
+    def __init__(self, in_channels: int, channels: int, kernel_sizes: Sequence[int]) -> None:
+        super().__init__()
+        _check_kernels(kernel_sizes)
+        self.kernel_sizes = tuple(kernel_sizes)
+        self.channels = channels
+        self.out_channels = channels * len(self.kernel_sizes)
+        self.weight = nn.Parameter(torch.zeros(self.out_channels, in_channels, max(self.kernel_sizes)))
+        self.bias = nn.Parameter(torch.zeros(self.out_channels))
+        mask = torch.zeros(self.out_channels, 1, max(self.kernel_sizes))
+        for rows, columns in dense_places(self.kernel_sizes, channels):
+            mask[rows, :, columns] = 1
+        self.register_buffer("mask", mask)
+        # Branches that are drawn one by one start as those of the direct form do.
+        with torch.no_grad():
+            for (rows, columns), size in zip(dense_places(self.kernel_sizes, channels), self.kernel_sizes, strict=True):
+                branch = nn.Conv1d(in_channels, channels, size, device=self.weight.device)
+                self.weight[rows, :, columns] = branch.weight
+                self.bias[rows] = branch.get_parameter("bias")
+
+    @property
+    def n_used_weights(self) -> int:
+        """Weights inside the branches' own kernels, and biases."""
+        return sum(self.kernel_sizes) * self.channels * self.weight.shape[1] + self.out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shapes as in `OmniScaleConv`."""
+        longest = max(self.kernel_sizes)
+        padded = F.pad(x, ((longest - 1) // 2, longest // 2))
+        return F.conv1d(padded, self.weight * self.mask, self.bias)
+
+
+def dense_places(kernel_sizes: Sequence[int], channels: int) -> list[tuple[slice, slice]]:
+    """Rows and columns of each branch inside a dense kernel of the longest length, centred as 'same' padding asks."""
+    longest = max(kernel_sizes)
+    places = []
+    for branch, size in enumerate(kernel_sizes):
+        right = longest // 2 - size // 2
+        rows = slice(branch * channels, (branch + 1) * channels)
+        places.append((rows, slice(longest - right - size, longest - right)))
+    return places
+
+
 def compute_directly(network: nn.Module) -> nn.Module:
     """The network itself, its omni-scale convolutions switched to `method="direct"`."""
     for module in network.modules():
         if isinstance(module, OmniScaleConv):
             module.method = "direct"
     return network
+
+
+def _check_kernels(kernel_sizes: Sequence[int]) -> None:
+    if not kernel_sizes or min(kernel_sizes) < 1:
+        raise ModelError(f"kernel sizes {list(kernel_sizes)}: expected one or more lengths of at least 1")
 
 
 def _spectrum(x: Tensor, length: int) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def augment(x: Tensor, options: Augmentation, rate: float, generator: torch.Generator) -> Tensor:
-    """Changed signals `(batch, leads, samples)`, mV in and out."""
+    """Changed signals `(batch, leads, samples)`, mV in and out; fewer samples if the recipe trains on excerpts."""
     batch, leads, samples = x.shape
 
     # Drawn where the generator lives, so that a run on an accelerator sees the same changes.
@@ -25,6 +25,9 @@ def augment(x: Tensor, options: Augmentation, rate: float, generator: torch.Gene
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator).to(x.device)
 
+    if options.excerpt is not None:
+        x = _excerpt(x, options.excerpt, uniform)
+        samples = options.excerpt
     if options.gain or options.lead_gain:
         x = x * torch.exp(normal(batch, 1, 1) * options.gain + normal(batch, leads, 1) * options.lead_gain)
     if options.noise:
@@ -38,6 +41,14 @@ def augment(x: Tensor, options: Augmentation, rate: float, generator: torch.Gene
     if options.crop:
         x = _crop(x, options, uniform)
     return x
+
+
+def _excerpt(x: Tensor, length: int, uniform: Callable[..., Tensor]) -> Tensor:
+    """A part of each record, `(batch, leads, length)`, from a random place."""
+    batch, leads, samples = x.shape
+    first = (uniform(batch) * (samples - length + 1)).long()
+    index = first[:, None] + torch.arange(length, device=x.device)
+    return torch.gather(x, 2, index[:, None].expand(batch, leads, length))
 
 
 def _crop(x: Tensor, options: Augmentation, uniform: Callable[..., Tensor]) -> Tensor:

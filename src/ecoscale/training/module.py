@@ -84,7 +84,7 @@ class TrainingModule(lightning.LightningModule):
         signals, labels = batch
         generator = torch.Generator().manual_seed(_seed(self.recipe.seed, self.current_epoch, batch_index))
         signals = augment(signals, self.recipe.augmentation, self.preparation.rate, generator)
-        loss = self._loss(self.network(self._standardise(signals)), labels)
+        loss = self._loss(self.network(self._standardise(signals)).float(), labels)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(labels))
         return loss
 
@@ -96,7 +96,8 @@ class TrainingModule(lightning.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], _batch_index: int) -> None:
         """Keep logits and labels; scores are taken over the whole part."""
         signals, labels = batch
-        logits = self.evaluated_network(self._standardise(signals))
+        with torch.autocast(signals.device.type, enabled=False):
+            logits = self.evaluated_network(self._standardise(signals))
         self._validated.append((logits[:, : self.n_findings], labels[:, : self.n_findings]))
 
     def on_validation_epoch_end(self) -> None:

@@ -57,6 +57,9 @@ class Augmentation(_Section):
     lead_dropout: Annotated[Probability, Field(description="probability for each lead to be zeroed")] = 0.0
     crop: Annotated[Probability, Field(description="probability to keep a random part, padded on both sides")] = 0.0
     shortest_crop: Annotated[Probability, Field(description="shortest part kept, as a share of the window")] = 0.6
+    excerpt: Annotated[
+        int | None, Field(ge=64, description="samples of the window that are trained on, from a random place")
+    ] = None
 
 
 class Auxiliary(_Section):
@@ -83,6 +86,10 @@ class Optimisation(_Section):
     ] = 0.3
     gradient_clip: Annotated[float | None, Field(gt=0, description="largest norm of the gradient")] = 1.0
     patience: Annotated[int | None, Field(ge=1, description="epochs without a better validation macro AUROC")] = None
+    precision: Annotated[
+        Literal["32", "bf16"],
+        Field(description="of training: bf16 computes in bfloat16 where that is safe; validation is always in float32"),
+    ] = "32"
     ema_decay: Annotated[float | None, Field(gt=0, lt=1, description="moving average of the weights, each step")] = None
 
 
@@ -123,6 +130,10 @@ class Recipe(_Section):
                     f"auxiliary.scheme: no collection of this recipe uses {self.auxiliary.scheme!r}; they use "
                     + ", ".join(schemes)
                 )
+        if self.augmentation.excerpt is not None and self.augmentation.excerpt > self.preparation.window:
+            raise ValueError(
+                f"augmentation.excerpt is {self.augmentation.excerpt} samples; the window has {self.preparation.window}"
+            )
         try:
             # Without memory, and before the hours that preparing the data may take.
             with torch.device("meta"):

@@ -16,7 +16,7 @@ import warnings
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import lightning
 import numpy as np
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 MONITORED = "val_macro_auroc"
 _BEST, _LAST = "best.ckpt", "last.ckpt"
+_PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ def train(
             TensorBoardLogger(folder / "logs", name="tensorboard", version="", default_hp_metric=False),
             CSVLogger(folder / "logs", name="csv"),
         ],
+        precision=_PRECISIONS[recipe.optimisation.precision],
         gradient_clip_val=recipe.optimisation.gradient_clip,
         enable_progress_bar=show_progress,
         enable_model_summary=False,

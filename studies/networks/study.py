@@ -1,0 +1,203 @@
+"""Networks side by side on PTB-XL: trains the rows of `rows.yaml` by `recipe.yaml`, and makes the tables and the plot.
+
+    python studies/networks/study.py run radix --data PTB-XL --seed 0     # one row, one seed
+    python studies/networks/study.py table                                # all results, as Markdown
+    python studies/networks/study.py plot docs/networks.svg
+
+A result is two files in `studies/networks/results`: figures (JSON) and the logits of fold 9 (NumPy). What is said of
+several seeds is the mean of their figures; its interval resamples the patients of fold 9, the same resamples for
+every row, and holds the seeds fixed; the spread over the seeds stands beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+TASKS = {"six": ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF"), "super": ("NORM", "MI", "STTC", "CD", "HYP")}
+METRICS = ("auroc", "f1")
+N_RESAMPLES = 1000
+
+
+def load_rows() -> dict[str, dict]:
+    """The rows of the study by name."""
+    return yaml.safe_load((HERE / "rows.yaml").read_text())
+
+
+def run(row: str, seed: int, data: Path, runs: Path) -> None:
+    """Train one row with one seed (or go on with it), and write its result."""
+    from ecoscale.complexity import measure_complexity
+    from ecoscale.evaluation import choose_thresholds, cross_fitted_f1, macro_auroc, measure
+    from ecoscale.training import Run, load_recipe, train
+
+    about = load_rows()[row]
+    model = {"name": about["model"], "config": about.get("config", {})}
+    recipe = load_recipe(HERE / "recipe.yaml", name=row, model=model, seed=seed, **about.get("changes", {}))
+    folder = runs / f"{row}-{seed}"
+    done = Run(folder)
+    begun = (folder / "recipe.yaml").exists()
+    if not begun or len(done.history) < recipe.optimisation.epochs:
+        train(recipe, {"ptbxl": data}, folder, stores=runs / "stores", resume=begun)
+    validation = done.validation
+    labels, logits = validation["labels"], validation["logits"]
+    probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    cost = measure_complexity(done.load_network(), recipe.preparation.n_leads, recipe.preparation.window)
+    figures = {}
+    for task, names in TASKS.items():
+        columns = [recipe.findings.index(name) for name in names]
+        truth, scores = labels[:, columns], probabilities[:, columns]
+        thresholds = choose_thresholds(truth, scores, names=names).values
+        figures[task] = {
+            "auroc": float(macro_auroc(truth, scores)),
+            "f1": measure(truth, scores, thresholds, names).macro["f1"],
+            "f1_cross_fitted": cross_fitted_f1(truth, scores, validation["patients"], names).macro,
+            "thresholds": dict(zip(names, thresholds.tolist(), strict=True)),
+        }
+    RESULTS.mkdir(exist_ok=True)
+    np.savez_compressed(
+        RESULTS / f"{row}-{seed}.npz", logits=logits.astype(np.float16), labels=labels, records=validation["records"]
+    )
+    result = {
+        "row": row,
+        "seed": seed,
+        "model": model,
+        "parameters": cost.parameters,
+        "macs": cost.macs,
+        "epochs": len(done.history),
+        "seconds": round(sum(epoch["seconds"] for epoch in done.history)),
+        "history": [{k: round(v, 5) for k, v in epoch.items()} for epoch in done.history],
+        "figures": figures,
+    }
+    (RESULTS / f"{row}-{seed}.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(row, seed, {task: {k: round(v, 4) for k, v in f.items() if k != "thresholds"} for task, f in figures.items()})
+
+
+def load_results() -> dict[str, list[dict]]:
+    """The results by row, in the order of `rows.yaml`; logits and labels come with them."""
+    found = defaultdict(list)
+    for row in load_rows():
+        for path in sorted(RESULTS.glob(f"{row}-[0-9]*.json")):
+            result = json.loads(path.read_text())
+            if result["row"] == row:
+                with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+                    result |= {name: arrays[name] for name in ("logits", "labels", "records")}
+                found[row].append(result)
+    return dict(found)
+
+
+def resample(results: dict[str, list[dict]]) -> dict[str, dict[tuple[str, str], np.ndarray]]:
+    """For each row, (task, metric) to the seeds' mean under each resample of the patients; the first is the estimate."""
+    from ecoscale.evaluation import patient_multiplicities, weighted_metrics
+
+    names = [name for task in TASKS.values() for name in task]
+    records = next(iter(results.values()))[0]["records"]
+    # The table at hand has no patient ids, so a record is a patient of its own.
+    drawn = np.concatenate(list(patient_multiplicities(records, len(records), N_RESAMPLES)), axis=1)
+    weights = np.concatenate((np.ones((len(records), 1), dtype=drawn.dtype), drawn), axis=1)
+    found = {}
+    for row, members in results.items():
+        sums: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
+        for member in members:
+            if list(member["records"]) != list(records):
+                raise SystemExit(f"{row}, seed {member['seed']}: validated on other records than the first row")
+            probabilities = 1 / (1 + np.exp(-member["logits"].astype(np.float64)))
+            thresholds = {k: v for figures in member["figures"].values() for k, v in figures["thresholds"].items()}
+            measured = weighted_metrics(member["labels"], probabilities, [thresholds[n] for n in names], weights)
+            for task, own in TASKS.items():
+                columns = [names.index(name) for name in own]
+                for metric in METRICS:
+                    sums[task, metric].append(measured[metric][:, columns].mean(axis=1))
+        found[row] = {key: np.mean(values, axis=0) for key, values in sums.items()}
+    return found
+
+
+def span(values: np.ndarray, sign: str = "") -> str:
+    """The estimate with its 95 % interval."""
+    low, high = np.nanpercentile(values[1:], [2.5, 97.5])
+    return f"{values[0]:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def table(against: str | None, only: list[str]) -> None:
+    """Print the rows as Markdown: figures, or differences from the row `against`."""
+    results = load_results()
+    if only:
+        results = {row: results[row] for row in dict.fromkeys([*([against] if against else []), *only]) if row in results}
+    resampled, titles = resample(results), load_rows()
+    head = "| row | network | seeds | parameters | MMAC | s/epoch | AUROC six | AUROC super | F1 six | F1 super |"
+    print(head + "\n|---|---|--:|--:|--:|--:|---|---|---|---|")
+    for row, members in results.items():
+        if row == against:
+            continue
+        cells = []
+        for metric in METRICS:
+            for task in TASKS:
+                values = resampled[row][task, metric]
+                if against:
+                    cells.append(span(values - resampled[against][task, metric], "+"))
+                    continue
+                by_seed = [member["figures"][task][metric] for member in members]
+                spread = f" ±{np.std(by_seed, ddof=1):.3f}" if len(by_seed) > 1 else ""
+                fitted = ""
+                if metric == "f1":
+                    fitted = f"; {np.mean([m['figures'][task]['f1_cross_fitted'] for m in members]):.3f}"
+                cells.append(span(values) + spread + fitted)
+        seconds = np.mean([member["seconds"] / member["epochs"] for member in members])
+        cost = f"{members[0]['parameters']:,} | {members[0]['macs'] / 1e6:.0f} | {seconds:.0f}"
+        print(f"| {row} | {titles[row]['title']} | {len(members)} | {cost} | {' | '.join(cells)} |")
+
+
+def plot(path: Path) -> None:
+    """Draw accuracy over MACs."""
+    import matplotlib.pyplot as plt
+
+    results, titles = load_results(), load_rows()
+    resampled = resample(results)
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharex=True, layout="constrained")
+    for axis, (task, label) in zip(axes, (("six", "six findings"), ("super", "five superclasses")), strict=True):
+        for row, members in results.items():
+            mark = titles[row].get("mark")
+            if mark is None:
+                continue
+            values, macs = resampled[row][task, "auroc"], members[0]["macs"] / 1e6
+            by_seed = [member["figures"][task]["auroc"] for member in members]
+            axis.plot([macs] * len(by_seed), by_seed, ".", color=mark, alpha=0.5, markersize=4)
+            axis.plot(macs, values[0], "o", color=mark, markersize=7)
+            axis.annotate(titles[row].get("short", row), (macs, values[0]), xytext=(6, 4), textcoords="offset points",
+                          fontsize=8, color=mark)
+        axis.set(xscale="log", xlabel="MMAC for 10 s at 100 Hz", ylabel="macro AUROC, fold 9", title=label)
+        axis.grid(alpha=0.3)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def main() -> None:
+    """Parse and call."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    runner = verbs.add_parser("run", help="train one row")
+    runner.add_argument("row", choices=sorted(load_rows()))
+    runner.add_argument("--seed", type=int, default=0)
+    runner.add_argument("--data", type=Path, required=True, help="folder of PTB-XL")
+    runner.add_argument("--runs", type=Path, default=Path("runs/networks"), help="folder of the runs")
+    tabler = verbs.add_parser("table", help="print the rows")
+    tabler.add_argument("--against", choices=sorted(load_rows()), help="print differences from this row")
+    tabler.add_argument("--rows", nargs="*", default=[], help="only these")
+    plotter = verbs.add_parser("plot", help="draw accuracy over MACs")
+    plotter.add_argument("path", type=Path)
+    options = parser.parse_args()
+    if options.verb == "run":
+        run(options.row, options.seed, options.data, options.runs)
+    elif options.verb == "table":
+        table(options.against, options.rows)
+    else:
+        plot(options.path)
+
+
+if __name__ == "__main__":
+    main()
