@@ -11,8 +11,10 @@ import typer
 from typer.core import TyperGroup
 
 from ecoscale import __version__
+from ecoscale.cli.complexity import complexity
 from ecoscale.cli.datasets import datasets
 from ecoscale.cli.demo import demo
+from ecoscale.cli.design import design
 from ecoscale.cli.evaluate import evaluate
 from ecoscale.cli.info import info
 from ecoscale.cli.models import models
@@ -60,7 +62,8 @@ app = typer.Typer(
 )
 for group, verbs in (
     ("Use", (predict, info, demo)),
-    ("Train and measure", (train, evaluate, pack, models, datasets)),
+    ("Train and measure", (train, evaluate, pack, datasets)),
+    ("Networks", (models, complexity, design)),
     ("Make", (synth,)),
 ):
     for verb in verbs:

@@ -133,16 +133,24 @@ class MaskedOmniScaleConv(nn.Module):
                 self.weight[rows, :, columns] = branch.weight
                 self.bias[rows] = branch.get_parameter("bias")
 
-    @property
-    def n_used_weights(self) -> int:
-        """Weights inside the branches' own kernels, and biases."""
-        return sum(self.kernel_sizes) * self.channels * self.weight.shape[1] + self.out_channels
-
     def forward(self, x: Tensor) -> Tensor:
         """Shapes as in `OmniScaleConv`."""
         longest = max(self.kernel_sizes)
         padded = F.pad(x, ((longest - 1) // 2, longest // 2))
         return F.conv1d(padded, self.weight * self.mask, self.bias)
+
+
+    def to_branches(self) -> OmniScaleConv:
+        """The same function with a convolution for each branch, and copies of the weights in use."""
+        conv = OmniScaleConv(self.weight.shape[1], self.channels, self.kernel_sizes).to(self.weight)
+        conv.train(self.training)
+        with torch.no_grad():
+            for branch, (rows, columns) in zip(
+                conv.branches, dense_places(self.kernel_sizes, self.channels), strict=True
+            ):
+                branch.get_parameter("weight").copy_(self.weight[rows, :, columns])
+                branch.get_parameter("bias").copy_(self.bias[rows])
+        return conv
 
 
 def dense_places(kernel_sizes: Sequence[int], channels: int) -> list[tuple[slice, slice]]:
@@ -157,10 +165,18 @@ def dense_places(kernel_sizes: Sequence[int], channels: int) -> list[tuple[slice
 
 
 def compute_directly(network: nn.Module) -> nn.Module:
-    """The network itself, its omni-scale convolutions switched to `method="direct"`."""
-    for module in network.modules():
+    """The network, its omni-scale convolutions computed branch by branch: nothing by spectra, no zeros multiplied.
+
+    The same function; changed in place, but for a network that is itself a masked convolution.
+    """
+    if isinstance(network, MaskedOmniScaleConv):
+        return network.to_branches()
+    for module in list(network.modules()):
         if isinstance(module, OmniScaleConv):
             module.method = "direct"
+        for name, child in module.named_children():
+            if isinstance(child, MaskedOmniScaleConv):
+                setattr(module, name, child.to_branches())
     return network
 
 

@@ -8,16 +8,18 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import ModelError
+from ecoscale.models.pretrained import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from torch import nn
+    from ecoscale.models.network import Network
 
-_MODELS: dict[str, Callable[..., nn.Module]] = {}
+_MODELS: dict[str, Callable[..., Network]] = {}
 
 
-def register_model(variant: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+def register_model(variant: Callable[..., Network]) -> Callable[..., Network]:
     """Register `variant(n_leads, n_classes, **config)` under its own name."""
     _MODELS[variant.__name__] = variant
     return variant
@@ -33,10 +35,14 @@ def describe_model(name: str) -> str:
     return inspect.getdoc(_variant(name)) or ""
 
 
-def create_model(name: str, n_leads: int, n_classes: int, **config: Any) -> nn.Module:
+def create_model(
+    name: str, n_leads: int, n_classes: int, *, pretrained: str | Path | None = None, **config: Any
+) -> Network:
     """Build a network by name: input `(batch, n_leads, samples)`, output logits `(batch, n_classes)`.
 
-    `config` goes to the network's class. Raises `ModelError` for an unknown name or option.
+    `config` goes to the network's class. `pretrained` is a file of weights: a checkpoint of a training run, or a state
+    dict that `torch.save` wrote. All weights are taken, strictly; a head of another number of classes is made anew.
+    Raises `ModelError` for an unknown name or option, and for weights that are not this network's.
 
     >>> create_model("oscnn", n_leads=12, n_classes=6, largest_kernel=89)  # doctest: +ELLIPSIS
     OSCNN(...
@@ -49,10 +55,13 @@ def create_model(name: str, n_leads: int, n_classes: int, **config: Any) -> nn.M
     known = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if unknown := sorted(set(config) - set(known)):
         raise ModelError(f"{name} has no option {', '.join(unknown)}; it takes {', '.join(known)}")
-    return variant(n_leads, n_classes, **config)
+    network = variant(n_leads, n_classes, **config)
+    if pretrained is not None:
+        load_weights(network, pretrained)
+    return network
 
 
-def _variant(name: str) -> Callable[..., nn.Module]:
+def _variant(name: str) -> Callable[..., Network]:
     if name not in _MODELS:
         close = difflib.get_close_matches(name, _MODELS, n=3)
         hint = f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(list_models())}"
