@@ -16,7 +16,6 @@ Where this departs from it:
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ecoscale.errors import ModelError
-from ecoscale.models.kernels import prime_layers, stage_kernels
+from ecoscale.models.kernels import branch_groups, prime_layers, stage_kernels
 from ecoscale.models.network import Network
 from ecoscale.models.omniscale import OmniScaleConv
 from ecoscale.models.registry import register_model
@@ -76,7 +75,7 @@ class OmniScaleLayer(nn.Module):
     ) -> None:
         super().__init__()
         narrow = in_channels // 2
-        groups = math.gcd(narrow, channels) if depthwise else 1
+        groups = branch_groups(narrow, channels, depthwise=depthwise)
         self.reduce = nn.Conv1d(in_channels, narrow, 1, bias=False)
         self.reduce_norm = nn.BatchNorm1d(narrow) if norm_bottlenecks else nn.Identity()
         self.omni = OmniScaleConv(narrow, channels, kernel_sizes, dilated=dilated, groups=groups)

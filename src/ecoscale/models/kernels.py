@@ -16,6 +16,7 @@ every choice of one length a layer.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise, permutations
 from typing import TYPE_CHECKING
 
@@ -69,8 +70,9 @@ def prime_layers(kernels: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     return (tuple(kernels), tuple(kernels), PAIR)
 
 
+@lru_cache
 def radix_kernels(
-    required: int, n_layers: int = 3, *, channels: int = 64, dilated: bool = False
+    required: int, n_layers: int = 3, *, channels: int = 64, dilated: bool = False, depthwise: bool = False
 ) -> tuple[tuple[int, ...], ...]:
     """Kernel lengths for each layer that realise every receptive field from 1 to `required` samples, most cheaply.
 
@@ -81,21 +83,22 @@ def radix_kernels(
     if n_layers < 1:
         raise ModelError(f"{n_layers} layers: expected at least one")
 
-    def cost(layers: tuple[tuple[int, ...], ...]) -> tuple:
-        return block_weights(layers, channels, dilated=dilated), gap_free_coverage(layers), layers
+    def rank(layers: tuple[tuple[int, ...], ...]) -> tuple:
+        cost = block_weights(layers, channels, dilated=dilated, depthwise=depthwise)
+        return cost, math.prod(map(len, layers)), layers
 
     return min(
-        (
-            layers
-            for factors in _factors(required, n_layers)
-            for layers in permutations(_digits(factors))
-        ),
-        key=cost,
+        (layers for factors in _factors(required, n_layers) for layers in permutations(_digits(factors))), key=rank
     )
 
 
 def radix_stage_kernels(
-    required_receptive_field: int, strides: Iterable[int], *, width: int = 64, dilated: bool = False
+    required_receptive_field: int,
+    strides: Iterable[int],
+    *,
+    width: int = 64,
+    dilated: bool = False,
+    depthwise: bool = False,
 ) -> tuple[tuple[tuple[int, ...], ...], ...]:
     """`radix_kernels` for each stage: all receptive fields up to those still required after down-sampling.
 
@@ -103,17 +106,25 @@ def radix_stage_kernels(
     """
     _check_required(required_receptive_field)
     return tuple(
-        radix_kernels(max(1, required_receptive_field // stride), channels=width * 2**stage, dilated=dilated)
+        radix_kernels(
+            max(1, required_receptive_field // stride),
+            channels=width * 2**stage,
+            dilated=dilated,
+            depthwise=depthwise,
+        )
         for stage, stride in enumerate(strides)
     )
 
 
 def _factors(required: int, n_digits: int) -> Iterator[tuple[int, ...]]:
-    """Mixed-radix factors, lowest digit first, whose product reaches `required` and whose top digit does not overdo."""
-    if n_digits == 1:
-        yield (required,)
+    """Mixed-radix factors, lowest digit first, whose product reaches `required`; the top digit goes no further.
+
+    Digits that are not needed have the factor 1 and come last.
+    """
+    if n_digits == 1 or required == 1:
+        yield (required, *(1,) * (n_digits - 1))
         return
-    for lowest in range(1, required + 1):
+    for lowest in range(2, required + 1):
         for others in _factors(-(-required // lowest), n_digits - 1):
             yield (lowest, *others)
 
@@ -138,7 +149,14 @@ def taps(kernels: Iterable[int], *, dilated: bool = False) -> tuple[int, ...]:
     return tuple((kernel - 1) // step + 1 for kernel in kernels)
 
 
-def block_weights(layers: Sequence[Sequence[int]], channels: int, *, dilated: bool = False) -> int:
+def branch_groups(in_channels: int, channels: int, *, depthwise: bool) -> int:
+    """Groups of a branch's convolution: as many as the channels allow where it is depthwise, else one."""
+    return math.gcd(in_channels, channels) if depthwise else 1
+
+
+def block_weights(
+    layers: Sequence[Sequence[int]], channels: int, *, dilated: bool = False, depthwise: bool = False
+) -> int:
     """Convolution weights of an EcoScale block of `channels` with these layers and an identity shortcut.
 
     This times the samples is the block's MACs. Every layer has `channels / 2` channels for each kernel, behind a 1x1
@@ -147,7 +165,9 @@ def block_weights(layers: Sequence[Sequence[int]], channels: int, *, dilated: bo
     half = channels // 2
     total, width = 0, channels
     for kernels in layers:
-        total += width * (width // 2) + width // 2 * half * sum(taps(kernels, dilated=dilated))
+        narrow = width // 2
+        inputs = narrow // branch_groups(narrow, half, depthwise=depthwise)
+        total += width * narrow + inputs * half * sum(taps(kernels, dilated=dilated))
         width = half * len(kernels)
     return total + width * channels
 

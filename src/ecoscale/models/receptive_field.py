@@ -118,13 +118,15 @@ def _reach(func: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple[int, in
     """How many samples of its input a call sees at once, from first to last, and its stride."""
 
     def given(position: int, name: str, default: int) -> int:
-        value = args[position] if len(args) > position else kwargs.get(name, default)
-        return int(value[0] if isinstance(value, tuple | list) else value)
+        value = args[position] if len(args) > position else kwargs.get(name)
+        if isinstance(value, tuple | list):
+            value = value[0] if value else None
+        return default if value is None else int(value)
 
     name = getattr(func, "__name__", "")
     if name == "conv1d":
         return (args[1].shape[-1] - 1) * given(5, "dilation", 1) + 1, given(3, "stride", 1)
     if name in ("max_pool1d", "avg_pool1d"):
         kernel = given(1, "kernel_size", 1)
-        return kernel, given(2, "stride", kernel) if len(args) > 2 or "stride" in kwargs else kernel
+        return kernel, given(2, "stride", kernel)
     return 1, 1
