@@ -119,7 +119,10 @@ def main() -> None:
                 rows.append(("all lists, three layers", exhaustive(n, flags)[0]))
             for name, layers in rows:
                 weights = block_weights(layers, CHANNELS, **flags) / UNIT
-                print(f"| {n} | {form} | {name} | {weights:.1f} | {gap_free_coverage(layers)} | {show(layers)} |", flush=True)
+                print(
+                    f"| {n} | {form} | {name} | {weights:.1f} | {gap_free_coverage(layers)} | {show(layers)} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

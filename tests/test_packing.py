@@ -10,7 +10,7 @@ from ecoscale.bundle import Manifest
 from ecoscale.complexity import measure_complexity
 from ecoscale.errors import RecipeError
 from ecoscale.evaluation import choose_thresholds, fit_platt, macro_auroc, measure
-from ecoscale.findings import DISCLAIMER, FINDINGS
+from ecoscale.findings import CODE_FINDINGS, DISCLAIMER
 from ecoscale.inference import Classifier
 from ecoscale.packing import describe_parts, measure_run, model_card, pack
 from ecoscale.training import Run
@@ -22,7 +22,7 @@ def test_a_bundle_holds_its_runs_preparation_findings_and_provenance(tiny_bundle
     assert tiny_bundle.title == "tiny 7"
     assert manifest.preparation == trained_run.preparation
     assert [(label.name, label.title, label.snomed) for label in manifest.labels] == [
-        (finding.name, finding.title, finding.snomed) for finding in FINDINGS.values()
+        (finding.name, finding.title, finding.snomed) for finding in CODE_FINDINGS
     ]
     assert manifest.provenance["recipe"] == tiny_recipe.model_dump(mode="json")
     assert manifest.provenance["environment"] == trained_run.environment

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from ecoscale.models.omniscale import compute_directly
 from ecoscale.models.receptive_field import RealisedFields, trace_receptive_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from ecoscale.models.network import Network
 

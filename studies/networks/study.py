@@ -93,7 +93,7 @@ def load_results() -> dict[str, list[dict]]:
 
 
 def resample(results: dict[str, list[dict]]) -> dict[str, dict[tuple[str, str], np.ndarray]]:
-    """For each row, (task, metric) to the seeds' mean under each resample of the patients; the first is the estimate."""
+    """For each row, (task, metric) to the seeds' mean: first as it is, then under each resample of the patients."""
     from ecoscale.evaluation import patient_multiplicities, weighted_metrics
 
     names = [name for task in TASKS.values() for name in task]
@@ -128,7 +128,9 @@ def table(against: str | None, only: list[str]) -> None:
     """Print the rows as Markdown: figures, or differences from the row `against`."""
     results = load_results()
     if only:
-        results = {row: results[row] for row in dict.fromkeys([*([against] if against else []), *only]) if row in results}
+        results = {
+            row: results[row] for row in dict.fromkeys([*([against] if against else []), *only]) if row in results
+        }
     resampled, titles = resample(results), load_rows()
     head = "| row | network | seeds | parameters | MMAC | s/epoch | AUROC six | AUROC super | F1 six | F1 super |"
     print(head + "\n|---|---|--:|--:|--:|--:|---|---|---|---|")
@@ -169,8 +171,14 @@ def plot(path: Path) -> None:
             by_seed = [member["figures"][task]["auroc"] for member in members]
             axis.plot([macs] * len(by_seed), by_seed, ".", color=mark, alpha=0.5, markersize=4)
             axis.plot(macs, values[0], "o", color=mark, markersize=7)
-            axis.annotate(titles[row].get("short", row), (macs, values[0]), xytext=(6, 4), textcoords="offset points",
-                          fontsize=8, color=mark)
+            axis.annotate(
+                titles[row].get("short", row),
+                (macs, values[0]),
+                xytext=(6, 4),
+                textcoords="offset points",
+                fontsize=8,
+                color=mark,
+            )
         axis.set(xscale="log", xlabel="MMAC for 10 s at 100 Hz", ylabel="macro AUROC, fold 9", title=label)
         axis.grid(alpha=0.3)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -7,7 +7,7 @@ import pytest
 from ecoscale import __version__
 from ecoscale.findings import DISCLAIMER
 
-VERBS = ("predict", "info", "demo", "train", "evaluate", "pack", "models", "datasets", "synth")
+VERBS = ("predict", "info", "demo", "train", "evaluate", "pack", "datasets", "models", "complexity", "design", "synth")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
@@ -29,7 +29,7 @@ def test_every_verb_shows_examples_each_on_a_line_of_its_own(run, verb):
     assert all(line.lstrip().startswith(f"ecoscale {verb}") for line in examples)
 
 
-@pytest.mark.parametrize("verb", ["train", "pack", "models"])
+@pytest.mark.parametrize("verb", ["train", "pack", "models", "complexity", "design"])
 def test_verbs_of_a_researcher_name_the_extra_that_they_need(run, verb):
     assert "needs ecoscale[train]" in " ".join(run(verb, "--help").stdout.split())
 

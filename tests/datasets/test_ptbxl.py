@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecoscale.datasets import PTBXL, open_collection
+from ecoscale.datasets import PTBXL, UNKNOWN, mappings, open_collection
 from ecoscale.ecg import LEADS
 from ecoscale.errors import DatasetError, FormatError
-from ecoscale.findings import CODE_FINDINGS
+from ecoscale.findings import CODE_FINDINGS, PTBXL_SUPERCLASSES
 
 SIX = [finding.name for finding in CODE_FINDINGS]
+SUPER = [finding.name for finding in PTBXL_SUPERCLASSES]
 
 # Read from `scp_codes` and `report` of the genuine table; the others of the 20 show none of the six.
 SHOWN = {
@@ -91,6 +92,33 @@ def test_labels_are_those_read_by_hand(native):
     assert set(SHOWN) < set(found)
     for record, row in found.items():
         assert row.tolist() == [int(name in SHOWN.get(record, "").split()) for name in SIX], record
+
+
+def test_superclasses_group_the_diagnostic_statements_as_the_publishers_table_does(native):
+    collection = PTBXL(native)
+    table = pd.read_csv(native / "scp_statements.csv", index_col=0)["diagnostic_class"].dropna()
+    labels = collection.labels(SUPER)
+    for codes, row in zip(collection.records["codes"], labels, strict=True):
+        groups = {table[code] for code in codes if code in table.index}
+        assert row.tolist() == ([int(name in groups) for name in SUPER] if groups else [UNKNOWN] * 5)
+    assert (labels == 1).any(axis=0).sum() >= 4
+
+
+def test_every_diagnostic_statement_is_in_one_superclass(native):
+    table = pd.read_csv(native / "scp_statements.csv", index_col=0)["diagnostic_class"].dropna()
+    found = {row.code: row.finding for row in mappings("SCP") if row.finding in SUPER}
+    assert found == table.to_dict()
+    assert len(found) == 44
+
+
+def test_superclasses_are_unknown_without_a_diagnostic_statement_and_the_six_are_not(copy):
+    def change(table):
+        table["scp_codes"] = ["{'SR': 0.0, 'STACH': 0.0}", *table["scp_codes"][1:]]
+        return table
+
+    labels = PTBXL(copy(change)).labels([*SUPER, "ST"])
+    assert labels[0].tolist() == [UNKNOWN] * 5 + [1]
+    assert (labels[1:] != UNKNOWN).all()
 
 
 def test_a_statement_counts_whatever_its_likelihood(native):

@@ -18,9 +18,9 @@ from ecoscale.datasets.synthetic import (
     synthetic_collection,
     synthetic_ecg,
 )
+from ecoscale.datasets.synthetic_heart import GENERATED
 from ecoscale.ecg import LEADS
 from ecoscale.errors import SignalError
-from ecoscale.findings import FINDINGS
 
 CASES = [(), ("1dAVb",), ("RBBB",), ("LBBB",), ("SB",), ("ST",), ("AF",), ("AF", "RBBB"), ("1dAVb", "ST", "LBBB")]
 
@@ -327,7 +327,7 @@ def test_findings_are_drawn_as_often_as_the_prevalence_says():
         # Four standard errors of a proportion.
         assert np.mean([name in found for found in drawn]) == pytest.approx(share, abs=4 * np.sqrt(share / n))
     assert sum(CODE15_PREVALENCE.values()) * 345_779 == pytest.approx(5716 + 9672 + 6026 + 5605 + 7584 + 7033)
-    assert set(CODE15_PREVALENCE) == set(FINDINGS)
+    assert set(CODE15_PREVALENCE) == set(GENERATED)
 
 
 @pytest.mark.parametrize("prevalence", [{"SB": 0.6, "ST": 0.6}, {"RBBB": 1.1}, {"AF": -0.1}, {"WPW": 0.1}])

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from ecoscale.cli import app
 from ecoscale.datasets.synthetic import EVEN_PREVALENCE, synthetic_collection
 from ecoscale.datasets.synthetic_files import write_code15, write_wfdb
+from ecoscale.datasets.synthetic_heart import GENERATED
 from ecoscale.ecg import ECG, LEADS
 from ecoscale.errors import DatasetError, SignalError
-from ecoscale.findings import FINDINGS
 
 N_EXAMS = 150
 
@@ -150,9 +150,9 @@ def test_rows_are_in_millivolt_in_the_publishers_lead_order(rows):
 
 
 def test_every_finding_occurs_and_a_normal_ecg_has_none(table):
-    assert (table[list(FINDINGS)].sum() >= 5).all()
+    assert (table[list(GENERATED)].sum() >= 5).all()
     assert table["normal_ecg"].any()
-    assert not table.loc[table["normal_ecg"], list(FINDINGS)].to_numpy().any()
+    assert not table.loc[table["normal_ecg"], list(GENERATED)].to_numpy().any()
 
 
 def digests(folder):
@@ -195,12 +195,12 @@ def test_wfdb_records_hold_the_signal_and_state_the_findings(tmp_path):
         assert (record.fs, record.units[0], record.sig_len) == (250, "mV", 1250)
         # One step of the converter is 1 uV.
         np.testing.assert_allclose(record.p_signal.T, one.ecg.signal, atol=0.0006)
-        assert f"Dx: 426783006,{FINDINGS['1dAVb'].snomed},{FINDINGS['RBBB'].snomed}" in record.comments
+        assert f"Dx: 426783006,{GENERATED['1dAVb'].snomed},{GENERATED['RBBB'].snomed}" in record.comments
     with (tmp_path / "labels.csv").open() as stream:
         labels = list(csv.DictReader(stream))
     assert [row["record"] for row in labels] == ["00000", "00001"]
     for row, one in zip(labels, made, strict=True):
-        assert [name for name in FINDINGS if row[name] == "1"] == ["1dAVb", "RBBB"]
+        assert [name for name in GENERATED if row[name] == "1"] == ["1dAVb", "RBBB"]
         assert float(row["pr_interval"]) == pytest.approx(one.heart.pr_interval, abs=1e-4)
         assert float(row["heart_rate"]) == pytest.approx(one.heart.rate, abs=0.01)
 
@@ -222,9 +222,9 @@ def test_synth_writes_wfdb_records(run, tmp_path):
 
 def test_synth_writes_normal_and_drawn_findings(run, tmp_path):
     assert run(tmp_path / "normal", "--findings", "normal", "--n", 2).exit_code == 0
-    assert not pd.read_csv(tmp_path / "normal" / "labels.csv")[list(FINDINGS)].to_numpy().any()
+    assert not pd.read_csv(tmp_path / "normal" / "labels.csv")[list(GENERATED)].to_numpy().any()
     assert run(tmp_path / "drawn", "--prevalence", "even", "--n", 12, "--duration", 2).exit_code == 0
-    assert pd.read_csv(tmp_path / "drawn" / "labels.csv")[list(FINDINGS)].to_numpy().any()
+    assert pd.read_csv(tmp_path / "drawn" / "labels.csv")[list(GENERATED)].to_numpy().any()
 
 
 def test_synth_writes_a_code15(run, tmp_path):

@@ -64,11 +64,13 @@ def test_ecoscalenet_equals_the_authors_implementation(name):
     np.testing.assert_allclose(logits(model, case["length"]), case["logits"], rtol=1e-4)
 
 
+@pytest.mark.parametrize("method", ["direct", "masked", "fourier"])
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("os_cnn")])
-def test_oscnn_equals_the_authors_implementation(name):
+def test_oscnn_equals_the_authors_implementation(name, method):
     case = CASES[name]
-    model = create_model("oscnn", n_leads=12, n_classes=6, largest_kernel=case["largest_kernel"])
-    assert sum(p.numel() for p in model.parameters()) == case["parameters_nonzero"]
+    model = create_model("oscnn", n_leads=12, n_classes=6, largest_kernel=case["largest_kernel"], method=method)
+    stored = case["parameters_dense" if method == "masked" else "parameters_nonzero"]
+    assert sum(p.numel() for p in model.parameters()) == stored
     model.load_dense_state_dict(zero_outside_branches(reference_state(case["shapes"]), case["layers"]))
     np.testing.assert_allclose(logits(model, case["length"]), case["logits"], rtol=1e-4)
 

@@ -180,9 +180,7 @@ def test_dilated_taps_reach_as_far_as_dense_ones(kernels):
 @given(lists, st.sampled_from([4, 6, 8, 16]), st.booleans(), st.booleans())
 def test_a_blocks_weights_are_those_that_a_built_one_has(layers, channels, dilated, depthwise):
     with torch.device("meta"):
-        block = EcoScaleBlock(
-            channels, layers, 0.0, identity_shortcut=True, dilated=dilated, depthwise=depthwise
-        )
+        block = EcoScaleBlock(channels, layers, 0.0, identity_shortcut=True, dilated=dilated, depthwise=depthwise)
     built = sum(m.weight.numel() for m in block.modules() if isinstance(m, torch.nn.Conv1d))
     assert block_weights(layers, channels, dilated=dilated, depthwise=depthwise) == built
 

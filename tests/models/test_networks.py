@@ -1,26 +1,101 @@
-"""What every registered network keeps to: a new one is tested by existing."""
+"""What every registered network keeps to: a new one is tested by existing, once its parameters stand in the table."""
 
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from ecoscale.models import create_model, list_models
+from ecoscale.complexity import measure_complexity
+from ecoscale.errors import ModelError
+from ecoscale.export import export_onnx
+from ecoscale.models import Network, create_model, list_models
+from ecoscale.models.omniscale import compute_directly
 
-# The whole of these is too large for a test; the same code runs with fewer kernels.
+PARAMETERS = {
+    "ecoscalenet": 10_516_934,
+    "ecoscalenet_100hz": 5_428_102,
+    "ecoscalenet_backbone": 3_856_134,
+    "fcn": 276_742,
+    "inceptiontime": 507_782,
+    "oscnn": 246_549,
+    "oscnn_residual": 818_199,
+    "oscnn_unbudgeted": 107_172_358,
+    "oscnn_uncapped": 14_929_095,
+    "resnet1d_wang": 473_478,
+    "ribeiro_resnet": 6_421_910,
+    "xresnet1d101": 1_872_390,
+    "xresnet1d50": 954_118,
+}
+"""At 12 leads and 6 findings."""
+
+# The whole of these is too large for a test; the same code runs with fewer kernels or channels.
 SMALLER = {"oscnn_unbudgeted": {"largest_kernel": 7}, "oscnn_uncapped": {"largest_kernel": 101}}
+GOLDEN = Path(__file__).with_name("golden.json")
+
+
+def smaller(name):
+    """Options that make a network small enough to run many times."""
+    return {"width": 8} if name.startswith("ecoscalenet") else SMALLER.get(name, {})
 
 
 def network(name, n_leads=12, n_classes=6, seed=0):
     torch.manual_seed(seed)
-    return create_model(name, n_leads, n_classes, **SMALLER.get(name, {}))
+    return create_model(name, n_leads, n_classes, **smaller(name))
 
 
 def signals(batch, leads, samples, seed=0):
     return torch.randn(batch, leads, samples, generator=torch.Generator().manual_seed(seed))
 
 
+def golden_logits(name):
+    """Logits of a network whose every weight is made from its name, as the reference outputs in shared/golden are."""
+    model = network(name).eval()
+    for key, tensor in model.state_dict().items():
+        if not tensor.is_floating_point() or key.endswith("mask"):
+            continue
+        noise = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(tensor.shape)
+        if key.endswith("running_var"):
+            value = np.exp(0.1 * noise)
+        elif key.endswith(("running_mean", "bias")):
+            value = 0.1 * noise
+        elif tensor.ndim == 1:
+            value = 1 + 0.1 * noise
+        else:
+            value = noise * np.sqrt(2 / np.prod(tensor.shape[1:]))
+        tensor.copy_(torch.from_numpy(np.asarray(value, dtype=np.float32)))
+    x = np.random.default_rng(0).standard_normal((2, 12, 500)).astype(np.float32)
+    with torch.inference_mode():
+        return model(torch.from_numpy(x)).numpy()
+
+
 @pytest.fixture(params=list_models())
 def name(request):
     return request.param
+
+
+def test_every_networks_parameters_stand_in_the_table():
+    found = {}
+    for name in list_models():
+        with torch.device("meta"):
+            found[name] = sum(p.numel() for p in create_model(name, 12, 6).parameters())
+    assert found == PARAMETERS
+
+
+def test_logits_are_those_that_were_stored(name):
+    np.testing.assert_allclose(golden_logits(name), json.loads(GOLDEN.read_text())[name], rtol=1e-4, atol=1e-5)
+
+
+def test_every_network_is_a_network_with_a_linear_head(name):
+    model = network(name)
+    assert isinstance(model, Network)
+    assert model.n_classes == 6
+    model.reset_head(3)
+    with torch.inference_mode():
+        assert model.eval()(signals(1, 12, 128)).shape == (1, 3)
 
 
 def test_one_finite_logit_for_each_class_at_any_length_from_the_minimum_up(name):
@@ -31,6 +106,13 @@ def test_one_finite_logit_for_each_class_at_any_length_from_the_minimum_up(name)
             logits = model(signals(2, 12, samples))
         assert logits.shape == (2, 6), samples
         assert torch.isfinite(logits).all(), samples
+
+
+def test_fewer_samples_than_the_minimum_are_refused(name):
+    model = network(name).eval()
+    if model.minimum_samples > 1:
+        with pytest.raises(ModelError, match=f"{model.minimum_samples - 1} samples are too few"):
+            model(signals(1, 12, model.minimum_samples - 1))
 
 
 @pytest.mark.parametrize("leads", [1, 3, 8, 12])
@@ -76,3 +158,32 @@ def test_a_record_is_scored_alike_alone_and_in_a_batch(name):
     with torch.inference_mode():
         together, alone = model(x), torch.cat([model(one[None]) for one in x])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_features_and_head_together_are_the_network(name):
+    model = network(name).eval()
+    x = signals(2, 12, 200)
+    with torch.inference_mode():
+        features = model.forward_features(x)
+        torch.testing.assert_close(model.forward_head(features), model(x), rtol=0, atol=0)
+    assert features.ndim == 3
+
+
+def test_operations_are_those_that_torch_counts(name):
+    with torch.device("meta"):
+        model = create_model(name, 12, 6)
+        direct = compute_directly(create_model(name, 12, 6)).eval()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            direct(torch.zeros(1, 12, 1000))
+    assert measure_complexity(model, 12, 1000).macs == counter.get_total_flops() // 2
+
+
+def test_the_exported_network_gives_the_same_logits(name):
+    # Raises unless they agree.
+    x = signals(2, 12, 256).numpy()
+    assert export_onnx(network(name), x).max_difference < 1e-3
+
+
+if __name__ == "__main__":  # python tests/models/test_networks.py: store the logits anew, when a network is added
+    stored = {name: [[round(float(v), 6) for v in row] for row in golden_logits(name)] for name in list_models()}
+    GOLDEN.write_text(json.dumps(stored, indent=1) + "\n")

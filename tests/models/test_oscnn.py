@@ -5,6 +5,7 @@ import torch
 
 from ecoscale.errors import ModelError
 from ecoscale.models import create_model
+from ecoscale.models.omniscale import compute_directly
 
 
 def channels(network):
@@ -42,6 +43,35 @@ def test_the_length_is_never_reduced():
     with torch.inference_mode():
         features = create_model("oscnn", 3, 2, largest_kernel=7).eval().forward_features(torch.zeros(1, 3, 77))
     assert features.shape[-1] == 77
+
+
+def test_without_the_cap_every_kernel_up_to_a_quarter_of_the_length_has_a_channel():
+    with torch.device("meta"):
+        network = create_model("oscnn_uncapped", 12, 6)
+    kernels = network.layers[0][0].kernel_sizes
+    assert (kernels[0], kernels[-1], len(kernels)) == (1, 1021, 173)
+    assert channels(network) == [1, 1, 173]
+
+
+def test_the_residual_form_is_three_stacks_each_around_a_shortcut():
+    network = create_model("oscnn_residual", 3, 2, largest_kernel=5).eval()
+    assert len(network.layers) == 3
+    first = network.layers[0]
+    assert [len(layer) for layer in first.stack] == [3, 3, 2]  # the last is activated after the sum
+    x = torch.randn(1, 3, 50)
+    with torch.inference_mode():
+        expected = torch.relu(first.stack(x) + first.shortcut(x))
+        torch.testing.assert_close(first(x), expected)
+        assert (first.stack(x) < 0).any()
+
+
+def test_the_authors_dense_form_gives_the_same_logits_as_branches():
+    torch.manual_seed(0)
+    masked = create_model("oscnn", 12, 6, largest_kernel=31, method="masked").eval()
+    x = torch.randn(2, 12, 300)
+    with torch.inference_mode():
+        expected = masked(x)
+        torch.testing.assert_close(compute_directly(masked)(x), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_spectra_change_how_it_is_computed_and_not_what():

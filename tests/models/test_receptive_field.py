@@ -119,9 +119,7 @@ def test_every_networks_longest_field_is_all_that_a_gradient_reaches(name):
     for module in network.modules():
         if isinstance(module, nn.MaxPool1d):
             # As above: an average shows all that a maximum looks at.
-            module.forward = nn.AvgPool1d(
-                module.kernel_size, module.stride, module.padding, module.ceil_mode
-            ).forward
+            module.forward = nn.AvgPool1d(module.kernel_size, module.stride, module.padding, module.ceil_mode).forward
     for parameter in network.parameters():
         nn.init.uniform_(parameter, 0.1, 1.0)
     x = torch.ones(1, 1, 2 * samples, requires_grad=True, dtype=torch.float64)

@@ -111,3 +111,21 @@ def test_a_crop_is_a_contiguous_piece_in_the_middle_between_zeros(samples, short
 def test_crop_takes_the_share_of_records_asked(signals):
     whole = (changed(signals, crop=0.5, shortest_crop=0.1) == signals).all(dim=-1).all(dim=-1)
     assert whole.float().mean().item() == pytest.approx(0.5, abs=0.2)
+
+
+def test_an_excerpt_is_an_unbroken_part_of_each_record_from_its_own_place(signals):
+    found = changed(signals, excerpt=80)
+    assert found.shape == (64, 12, 80)
+    starts = set()
+    for part, whole in zip(found, signals, strict=True):
+        places = [first for first in range(221) if torch.equal(whole[:, first : first + 80], part)]
+        assert len(places) == 1
+        starts |= set(places)
+    assert len(starts) > 30
+    assert torch.equal(changed(signals, excerpt=300), signals)
+
+
+def test_what_else_changes_a_signal_changes_the_excerpt(signals):
+    noise = changed(signals, excerpt=80, noise=0.1, wander=0.2, crop=0.5)
+    assert noise.shape == (64, 12, 80)
+    assert torch.isfinite(noise).all()

@@ -9,8 +9,8 @@ import torch
 from ecoscale.datasets import open_collection
 from ecoscale.datasets.store import STEP
 from ecoscale.datasets.synthetic_files import write_code15
+from ecoscale.datasets.synthetic_heart import GENERATED
 from ecoscale.errors import RecipeError
-from ecoscale.findings import FINDINGS
 from ecoscale.training.data import ECGData, EpochBatches
 
 
@@ -136,6 +136,6 @@ def test_a_collection_whose_folder_is_not_given_is_named_with_the_option(tiny_re
 
 
 def test_validation_records_that_cannot_tell_epochs_apart_are_refused(tiny_recipe, tmp_path):
-    write_code15(tmp_path / "healthy", 30, prevalence=dict.fromkeys(FINDINGS, 0.0))
+    write_code15(tmp_path / "healthy", 30, prevalence=dict.fromkeys(GENERATED, 0.0))
     with pytest.raises(RecipeError, match=r"data.validation: none of 1dAVb, .* has both positives and negatives"):
         ECGData(tiny_recipe, {"code15": tmp_path / "healthy"}, tmp_path / "stores")

@@ -33,7 +33,7 @@ def test_what_is_left_out_has_defaults(write):
     assert (recipe.preparation.rate, recipe.preparation.window, recipe.preparation.highpass) == (100, 1000, 0.5)
     assert recipe.optimisation.schedule == "one_cycle"
     assert recipe.optimisation.patience is None
-    assert set(recipe.augmentation.model_dump(exclude={"shortest_crop"}).values()) == {0.0}
+    assert set(recipe.augmentation.model_dump(exclude={"shortest_crop"}).values()) == {0.0, None}
     assert recipe.collections == ("ptbxl",)
     assert recipe.seed == 0
 
@@ -71,6 +71,9 @@ def test_a_change_inside_what_is_no_mapping_is_refused(write):
         ("optimisation: {ema_decay: 1}", r"optimisation.ema_decay: .* less than 1"),
         ("optimisation: {warmup: 1}", r"optimisation.warmup: .* less than 1"),
         ("augmentation: {crop: 1.5}", r"augmentation.crop: .* less than or equal to 1 \(found 1.5\)"),
+        ("optimisation: {precision: fp8}", r"optimisation.precision: .*'32' or 'bf16' \(found 'fp8'\)"),
+        ("augmentation: {excerpt: 32}", r"augmentation.excerpt: .* greater than or equal to 64 \(found 32\)"),
+        ("augmentation: {excerpt: 2000}", "augmentation.excerpt is 2000 samples; the window has 1000"),
         ("preparation: {rate: -100}", r"preparation.rate: .* greater than 0"),
         ("preparation: {leads: [I, X]}", r"preparation.leads: unknown lead X"),
         ("seed: -1", r"seed: .* greater than or equal to 0"),

@@ -170,6 +170,38 @@ def test_the_same_seed_gives_the_same_history(trained_run, tiny_recipe, tmp_path
     assert scores(go(tiny_recipe, tmp_path / "again")) == scores(trained_run)
 
 
+def test_training_in_bfloat16_is_validated_in_float32(changed, trained_run, tmp_path, go):
+    run = go(changed(precision="bf16", epochs=2), tmp_path / "run")
+    # Another arithmetic, so other figures, but not much.
+    losses = [row["train_loss"] for row in run.history]
+    expected = [row["train_loss"] for row in trained_run.history[:2]]
+    assert losses != expected
+    np.testing.assert_allclose(losses, expected, rtol=0.1)
+    logits = run.validation["logits"]
+    assert logits.dtype == np.float32
+    rounded = torch.from_numpy(logits).bfloat16().float().numpy()
+    assert (logits != rounded).mean() > 0.9
+
+
+def test_a_run_may_train_on_excerpts_and_is_validated_on_whole_windows(tiny_recipe, code15, stores, tmp_path):
+    content = tiny_recipe.model_dump()
+    content["augmentation"]["excerpt"] = 200
+    content["optimisation"]["epochs"] = 1
+    run = train(
+        type(tiny_recipe).model_validate(content),
+        {"code15": code15},
+        tmp_path / "run",
+        stores=stores,
+        show_progress=False,
+    )
+    network, preparation = run.load_network(), run.preparation
+    (validation,) = ECGData(run.recipe, {"code15": code15}, stores).validation
+    signals = validation.store.signals[validation.rows[:3]] * np.float32(0.001)
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(preparation.standardise(signals)))
+    np.testing.assert_allclose(logits, run.validation["logits"][:3], rtol=1e-4, atol=1e-4)
+
+
 def test_a_finished_run_that_is_resumed_stays_as_it_is(changed, tmp_path, go):
     run = go(changed(epochs=1, ema_decay=None, schedule="cosine"), tmp_path / "run")
     before = run.history, (run.folder / "validation.npz").read_bytes()

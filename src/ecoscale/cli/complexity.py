@@ -40,7 +40,7 @@ def complexity(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a network.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="A table for a document.")] = False,
 ) -> None:
-    r"""Say what networks cost: parameters, operations, memory, and the receptive fields they realise (needs ecoscale\[train]).
+    r"""Say what networks cost and how far they see (needs ecoscale\[train]).
 
     Parameters are those in use; stored counts the zeros of a masked form too.
     Operations are multiply-accumulates (1 MAC = 2 FLOPs) of convolutions and linear layers for one signal.

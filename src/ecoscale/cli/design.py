@@ -27,7 +27,9 @@ def design(
     budget: Annotated[str, typer.Option(help="Most parameters: 0.5M, 200k or a number.")] = "0.5M",
     kernels: Annotated[
         Kernels,
-        typer.Option(help="radix: ours, every receptive field once; dilated: the same with spaced taps; prime: published."),
+        typer.Option(
+            help="radix: ours, every receptive field once; dilated: the same with spaced taps; prime: published."
+        ),
     ] = Kernels.RADIX,
     leads: Annotated[int, typer.Option(min=1, help="Number of leads.")] = 12,
     classes: Annotated[int, typer.Option(min=1, help="Number of findings.")] = 6,
@@ -38,7 +40,7 @@ def design(
 
     Examples:
       ecoscale design --rate 400 --samples 4096 --receptive-field 1.28s --budget 0.5M
-      ecoscale design --rate 100 --samples 1000 --receptive-field 600ms --budget 100k --kernels dilated
+      ecoscale design --rate 100 --samples 1000 --receptive-field 600ms --budget 100k
     """
     import sys
 
@@ -92,7 +94,10 @@ def design(
         f"samples ({report.receptive_field / rate:.2f} s), without a gap from {low} to {high} in steps of {report.step}"
     )
     config = yaml.safe_dump(
-        {"model": {"name": "ecoscalenet", "config": _plain(found.config)}}, sort_keys=False, default_flow_style=None, width=120
+        {"model": {"name": "ecoscalenet", "config": _plain(found.config)}},
+        sort_keys=False,
+        default_flow_style=None,
+        width=120,
     )
     console.print(f"in a recipe:\n{config}", markup=False, end="")
 
@@ -108,7 +113,9 @@ def _samples(text: str, rate: float) -> int:
     """A length in samples from `1.28s`, `600ms` or `512`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|ms)?", text.strip())
     if match is None:
-        raise typer.BadParameter(f"{text!r}; expected 1.28s, 600ms or a number of samples", param_hint="--receptive-field")
+        raise typer.BadParameter(
+            f"{text!r}; expected 1.28s, 600ms or a number of samples", param_hint="--receptive-field"
+        )
     scale = {"s": rate, "ms": rate / 1000, None: 1.0}[match[2]]
     return round(float(match[1]) * scale)
 

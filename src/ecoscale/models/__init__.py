@@ -4,7 +4,7 @@ Data, training, files and the sigmoid do not live here.
 """
 
 from ecoscale.models.ecoscalenet import EcoScaleNet
-from ecoscale.models.ecoscalenet_radix import ecoscalenet_radix
+from ecoscale.models.ecoscalenet_radix import radix_config
 from ecoscale.models.fcn import FCN
 from ecoscale.models.inceptiontime import InceptionTime
 from ecoscale.models.kernels import (
@@ -34,10 +34,10 @@ __all__ = [
     "XResNet1d",
     "create_model",
     "describe_model",
-    "ecoscalenet_radix",
     "gap_free_coverage",
     "list_models",
     "prime_kernels",
+    "radix_config",
     "radix_kernels",
     "receptive_field_gaps",
     "receptive_fields",

@@ -28,7 +28,7 @@ SMALLEST_WIDTH, LARGEST_WIDTH = 4, 1024
 
 @dataclass(frozen=True)
 class StageDesign:
-    """One stage: its stride in input samples, channels, the layers of its block, and what these cover in its samples."""
+    """One stage: its stride in input samples, channels, its block's layers, and what these cover in its samples."""
 
     stride: int
     channels: int
@@ -60,7 +60,7 @@ def design_network(
     n_classes: int = 6,
     **options: Any,
 ) -> Design:
-    """The widest EcoScale-Net with `kernels` for a receptive field of so many input samples and at most `budget` weights.
+    """The widest EcoScale-Net with `kernels` for a receptive field in samples and at most `budget` parameters.
 
     `options` go to `EcoScaleNet`. Raises `ModelError` where not even the narrowest network fits the budget.
     """

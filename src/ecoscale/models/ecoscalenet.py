@@ -126,7 +126,7 @@ class EcoScaleBlock(nn.Module):
             self.layers.append(layer)
             width = layer.omni.out_channels
         self.expand = nn.Conv1d(width, channels, 1, bias=False)
-        # Before everything where activation comes first, so that the shortcut stays clear; after it where it was published.
+        # At the end as published; at the start where activation comes first.
         self.norm = nn.BatchNorm1d(channels)
         self.pre_activation = pre_activation
         self.recalibrate = SqueezeExcitation(channels) if squeeze_excitation else nn.Identity()
@@ -170,7 +170,7 @@ class EcoScaleNet(Network):
     zero_init_residual, identity_shortcut
         Ours; see the module docstring.
     dilated
-        Ours: where the lengths of a layer allow it, as those of radix kernels do, spaced taps reach as far as dense ones.
+        Ours: spaced taps where the lengths of a layer allow it, as those of radix kernels do.
     depthwise
         Ours: omni-scale convolutions in as many groups as the channels allow (Howard et al. 2017, arXiv 1704.04861).
     norm_bottlenecks
@@ -179,6 +179,8 @@ class EcoScaleNet(Network):
         Ours: batch norm and ReLU open the EcoScale block, and nothing follows its sum (He et al. 2016).
     squeeze_excitation
         Ours: the EcoScale block's output is scaled by channel (Hu et al. 2018).
+    residual_blocks
+        Residual blocks before the EcoScale block of each stage; published: 2.
     """
 
     minimum_samples = STAGE_STRIDES[-1]
@@ -198,8 +200,11 @@ class EcoScaleNet(Network):
         norm_bottlenecks: bool = False,
         pre_activation: bool = False,
         squeeze_excitation: bool = False,
+        residual_blocks: int = 2,
     ) -> None:
         super().__init__()
+        if residual_blocks < 1:
+            raise ModelError(f"residual_blocks {residual_blocks}: the first halves the length, so expected at least 1")
         if len(kernel_sizes) != len(STAGE_STRIDES):
             raise ModelError(
                 f"kernel_sizes has {len(kernel_sizes)} lists; EcoScale-Net has {len(STAGE_STRIDES)} stages"
@@ -221,7 +226,7 @@ class EcoScaleNet(Network):
             channels = width * 2**stage
             blocks: list[nn.Module] = [
                 ResidualBlock(in_channels, channels, 2, dropout),
-                ResidualBlock(channels, channels, 1, dropout),
+                *(ResidualBlock(channels, channels, 1, dropout) for _ in range(residual_blocks - 1)),
             ]
             if layers := block_layers(kernels):
                 blocks.append(
@@ -299,8 +304,26 @@ def from_reference_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @register_model
 def ecoscalenet(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
-    """EcoScale-Net as published, at 400 Hz: largest kernels 31, 13, 7, 3."""
+    """EcoScale-Net as published, at 400 Hz: largest kernels 31, 13, 7, 3; about 10 M parameters."""
     return EcoScaleNet(n_leads, n_classes, **config)
+
+
+@register_model
+def ecoscalenet_small(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+    """EcoScale-Net of width 28: about 2 M parameters."""
+    return EcoScaleNet(n_leads, n_classes, **{"width": 28, **config})
+
+
+@register_model
+def ecoscalenet_tiny(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+    """EcoScale-Net of width 14: about 0.5 M parameters."""
+    return EcoScaleNet(n_leads, n_classes, **{"width": 14, **config})
+
+
+@register_model
+def ecoscalenet_nano(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+    """EcoScale-Net of width 6: about 0.1 M parameters."""
+    return EcoScaleNet(n_leads, n_classes, **{"width": 6, **config})
 
 
 @register_model

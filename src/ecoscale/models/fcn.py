@@ -1,7 +1,7 @@
 """FCN: the fully convolutional network of Wang et al. (2017, arXiv 1611.06455).
 
 Three convolutions of 8, 5 and 3 samples with 128, 256 and 128 channels, batch norm and ReLU after each, an average over
-time, a linear layer. Departure: padding keeps the length, also for the even kernel, whose surplus sample is on the right.
+time, a linear layer. Departure: padding keeps the length, also for the even kernel, its surplus on the right.
 """
 
 from __future__ import annotations

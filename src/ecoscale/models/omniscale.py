@@ -139,7 +139,6 @@ class MaskedOmniScaleConv(nn.Module):
         padded = F.pad(x, ((longest - 1) // 2, longest // 2))
         return F.conv1d(padded, self.weight * self.mask, self.bias)
 
-
     def to_branches(self) -> OmniScaleConv:
         """The same function with a convolution for each branch, and copies of the weights in use."""
         conv = OmniScaleConv(self.weight.shape[1], self.channels, self.kernel_sizes).to(self.weight)

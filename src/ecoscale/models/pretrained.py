@@ -40,8 +40,8 @@ def load_weights(network: Network, path: str | Path) -> None:
     if problems:
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ModelError(
-            f"{path}: not the weights of this {type(network).__name__}: {'; '.join(problems[:3])}{more}; give the name, "
-            "the number of leads and the options that it was trained with"
+            f"{path}: not the weights of this {type(network).__name__}: {'; '.join(problems[:3])}{more}; "
+            "give the name, the number of leads and the options that it was trained with"
         )
     network.load_state_dict(state, strict=True)
 
@@ -51,7 +51,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         # Only tensors and plain values are loaded: a file from elsewhere must not run code.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise ModelError(f"{path}: not found; give a checkpoint (checkpoints/best.ckpt of a run) or a state dict") from None
+        raise ModelError(
+            f"{path}: not found; give a checkpoint (checkpoints/best.ckpt of a run) or a state dict"
+        ) from None
     except (RuntimeError, EOFError, UnpicklingError, OSError) as error:
         raise ModelError(f"{path}: cannot be read as weights ({error})") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None

@@ -9,6 +9,7 @@ authors' code drops 0.8, which its reference weights were trained with.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,7 +34,7 @@ class SameConv(nn.Conv1d):
     def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
         super().__init__(in_channels, channels, KERNEL, stride=stride, bias=False)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - its name in torch
         """`(batch, in_channels, samples)` to `(batch, channels, ceil(samples / stride))`."""
         stride, samples = self.stride[0], input.shape[-1]
         missing = max(0, (-(-samples // stride) - 1) * stride + KERNEL - samples)
@@ -89,9 +90,7 @@ class RibeiroResNet(Network):
         self.conv = SameConv(n_leads, width)
         self.norm = nn.BatchNorm1d(width)
         channels = [width, *(max(1, own * width // 64) for own in widths)]
-        self.units = nn.ModuleList(
-            ResidualUnit(before, own, dropout) for before, own in zip(channels, channels[1:], strict=False)
-        )
+        self.units = nn.ModuleList(ResidualUnit(before, own, dropout) for before, own in pairwise(channels))
         self.head = nn.Linear(channels[-1] * STEPS, n_classes)
 
     def features(self, x: Tensor) -> Tensor:

@@ -62,7 +62,13 @@ class XResNet1d(Network):
     minimum_samples = 2
 
     def __init__(
-        self, n_leads: int, n_classes: int, *, depths: Sequence[int] = (3, 4, 6, 3), width: int = 64, dropout: float = 0.5
+        self,
+        n_leads: int,
+        n_classes: int,
+        *,
+        depths: Sequence[int] = (3, 4, 6, 3),
+        width: int = 64,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
