@@ -129,5 +129,10 @@ def _row(own: ComplexityReport, others: list[ComplexityReport]) -> list[str]:
         cells.append(f"{own.milliseconds:.1f}")
     for other in others:
         saved = own.saved_against(other)
-        cells.append(f"{-saved['parameters']:+.1f} % parameters, {-saved['macs']:+.1f} % MACs")
+        cells.append(f"{_change(saved['parameters'])} parameters, {_change(saved['macs'])} MACs")
     return cells
+
+
+def _change(saved: float) -> str:
+    """A reduction as the change that it is, in per cent."""
+    return f"{-saved:+.1f} %" if saved else "0 %"

@@ -50,7 +50,7 @@ class OSCNN(Network):
     largest_kernel
         Kernels are 1 and the primes up to this; the authors take min(length / 4, 89).
     channels
-        Channels for each kernel of the first two layers; None derives them from the budget.
+        Channels for each kernel of the first two layers, the width of this network; None derives them from the budget.
     minimum_channels
         Fewest channels for each kernel when the budget gives less.
     residual_stacks
