@@ -17,6 +17,7 @@ def test_patterns_choose_networks_once_each_in_the_order_given(run):
     lines = run("complexity", "oscnn", "oscnn*", "fcn", "--samples", 128).stdout.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [
         "oscnn",
+        "oscnn_masked",
         "oscnn_residual",
         "oscnn_unbudgeted",
         "oscnn_uncapped",

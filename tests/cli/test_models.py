@@ -20,7 +20,7 @@ def test_every_network_is_listed_with_parameters_and_operations(run):
 def test_a_pattern_and_a_length_may_be_given(run):
     heading, found = rows(run("models", "oscnn*", "--samples", 1000, "--leads", 8, "--classes", 2))
     assert "GMAC at 1000" in heading
-    assert set(found) == {"oscnn", "oscnn_residual", "oscnn_unbudgeted", "oscnn_uncapped"}
+    assert set(found) == {"oscnn", "oscnn_masked", "oscnn_residual", "oscnn_unbudgeted", "oscnn_uncapped"}
     assert "246,549" not in found["oscnn"]
 
 

@@ -31,6 +31,7 @@ PARAMETERS = {
     "fcn": 276_742,
     "inceptiontime": 507_782,
     "oscnn": 246_549,
+    "oscnn_masked": 551_031,
     "oscnn_residual": 818_199,
     "oscnn_unbudgeted": 107_172_358,
     "oscnn_uncapped": 14_929_095,

@@ -8,7 +8,7 @@ from ecoscale.models import create_model, describe_model, list_models
 
 def test_networks_are_listed_by_pattern():
     assert {"ecoscalenet", "ecoscalenet_100hz", "oscnn", "oscnn_unbudgeted"} <= set(list_models())
-    assert list_models("oscnn*") == ["oscnn", "oscnn_residual", "oscnn_unbudgeted", "oscnn_uncapped"]
+    assert list_models("oscnn*") == ["oscnn", "oscnn_masked", "oscnn_residual", "oscnn_unbudgeted", "oscnn_uncapped"]
     assert list_models("transformer*") == []
 
 

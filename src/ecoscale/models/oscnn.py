@@ -175,6 +175,12 @@ def oscnn(n_leads: int, n_classes: int, **config) -> OSCNN:
 
 
 @register_model
+def oscnn_masked(n_leads: int, n_classes: int, **config) -> OSCNN:
+    """OS-CNN, budgeted, stored and computed as its authors do: dense convolutions with zeros outside the branches."""
+    return OSCNN(n_leads, n_classes, **{"method": "masked", **config})
+
+
+@register_model
 def oscnn_residual(n_leads: int, n_classes: int, **config) -> OSCNN:
     """OS-CNN, budgeted, in its authors' residual form: three stacks, each around a shortcut."""
     return OSCNN(n_leads, n_classes, **{"residual_stacks": 3, **config})
