@@ -4,6 +4,7 @@ Data, training, files and the sigmoid do not live here.
 """
 
 from ecoscale.models.ecoscalenet import EcoScaleNet
+from ecoscale.models.ecoscalenet_lean import lean_config
 from ecoscale.models.ecoscalenet_radix import radix_config
 from ecoscale.models.fcn import FCN
 from ecoscale.models.inceptiontime import InceptionTime
@@ -35,6 +36,7 @@ __all__ = [
     "create_model",
     "describe_model",
     "gap_free_coverage",
+    "lean_config",
     "list_models",
     "prime_kernels",
     "radix_config",

@@ -17,10 +17,12 @@ REQUIRED_SAMPLES = 512
 """Receptive field of the variants: 1.28 s at 400 Hz, 5.12 s at 100 Hz."""
 
 
-def radix_config(*, dilated: bool = False, depthwise: bool = False) -> dict[str, Any]:
+def radix_config(*, dilated: bool = False) -> dict[str, Any]:
     """The kernels of `REQUIRED_SAMPLES` as options of `EcoScaleNet`."""
-    kernel_sizes = radix_stage_kernels(REQUIRED_SAMPLES, STAGE_STRIDES, dilated=dilated, depthwise=depthwise)
-    return {"kernel_sizes": kernel_sizes, "dilated": dilated, "depthwise": depthwise}
+    return {
+        "kernel_sizes": radix_stage_kernels(REQUIRED_SAMPLES, STAGE_STRIDES, dilated=dilated),
+        "dilated": dilated,
+    }
 
 
 @register_model
