@@ -28,3 +28,13 @@ def test_every_verb_in_the_readme_exists():
 
     verbs = set(typer.main.get_command(app).commands)
     assert set(re.findall(r"^ecoscale ([a-z]+)", README, flags=re.MULTILINE)) <= verbs
+
+
+def test_the_table_of_networks_is_what_its_command_prints():
+    from typer.testing import CliRunner
+
+    from ecoscale.cli import app
+
+    command, shown = re.search(r"```\necoscale (complexity .*?)\n```\n\n(\|.*?)\n\n", README, flags=re.DOTALL).groups()
+    result = CliRunner().invoke(app, command.replace("\\\n", " ").split())
+    assert result.stdout.strip() == shown

@@ -135,4 +135,6 @@ def _row(own: ComplexityReport, others: list[ComplexityReport]) -> list[str]:
 
 def _change(saved: float) -> str:
     """A reduction as the change that it is, in per cent."""
-    return f"{-saved:+.1f} %" if saved else "0 %"
+    if not saved:
+        return "0 %"
+    return f"{-saved:+.{2 if saved > 99.9 else 1}f} %"
