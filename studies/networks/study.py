@@ -15,9 +15,13 @@ import argparse
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
+
+if TYPE_CHECKING:
+    from ecoscale.training import Recipe
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -31,15 +35,22 @@ def load_rows() -> dict[str, dict]:
     return yaml.safe_load((HERE / "rows.yaml").read_text())
 
 
+def recipe_of(row: str, seed: int) -> Recipe:
+    """The recipe of one row and seed."""
+    from ecoscale.training import load_recipe
+
+    about = load_rows()[row]
+    model = {"name": about["model"], "config": about.get("config", {})}
+    return load_recipe(HERE / "recipe.yaml", name=row, model=model, seed=seed, **about.get("changes", {}))
+
+
 def run(row: str, seed: int, data: Path, runs: Path) -> None:
     """Train one row with one seed (or go on with it), and write its result."""
     from ecoscale.complexity import measure_complexity
     from ecoscale.evaluation import choose_thresholds, cross_fitted_f1, macro_auroc, measure
-    from ecoscale.training import Run, load_recipe, train
+    from ecoscale.training import Run, train
 
-    about = load_rows()[row]
-    model = {"name": about["model"], "config": about.get("config", {})}
-    recipe = load_recipe(HERE / "recipe.yaml", name=row, model=model, seed=seed, **about.get("changes", {}))
+    recipe = recipe_of(row, seed)
     folder = runs / f"{row}-{seed}"
     done = Run(folder)
     begun = (folder / "recipe.yaml").exists()
@@ -67,7 +78,7 @@ def run(row: str, seed: int, data: Path, runs: Path) -> None:
     result = {
         "row": row,
         "seed": seed,
-        "model": model,
+        "model": recipe.model.model_dump(),
         "parameters": cost.parameters,
         "macs": cost.macs,
         "epochs": len(done.history),

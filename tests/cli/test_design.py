@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from ecoscale.models import create_model
+from ecoscale.models.ecoscalenet_lean import LEAN
 
 
 def test_stages_kernels_coverage_parameters_and_operations_are_printed(run):
@@ -34,6 +35,14 @@ def test_what_it_prints_for_a_recipe_makes_the_network(run):
     count = sum(p.numel() for p in network.parameters())
     assert f"whole network: {count:,} parameters" in shown
     assert count <= 200_000
+
+
+def test_a_lean_network_can_be_designed(run):
+    shown = run("design", "--budget", "0.5M", "--lean").stdout
+    assert "dilated kernels" in shown
+    config = yaml.safe_load(shown.partition("in a recipe:\n")[2])["model"]["config"]
+    assert config == {"kernel_sizes": config["kernel_sizes"], "width": config["width"], **LEAN}
+    assert config["width"] == 26  # that of ecoscalenet_lean_tiny
 
 
 def test_gaps_of_prime_kernels_are_shown(run):

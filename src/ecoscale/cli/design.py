@@ -31,6 +31,9 @@ def design(
             help="radix: ours, every receptive field once; dilated: the same with spaced taps; prime: published."
         ),
     ] = Kernels.RADIX,
+    lean: Annotated[
+        bool, typer.Option("--lean", help="EcoScale-Net Lean (ours), which the study found best for its cost.")
+    ] = False,
     leads: Annotated[int, typer.Option(min=1, help="Number of leads.")] = 12,
     classes: Annotated[int, typer.Option(min=1, help="Number of findings.")] = 6,
 ) -> None:
@@ -40,7 +43,7 @@ def design(
 
     Examples:
       ecoscale design --rate 400 --samples 4096 --receptive-field 1.28s --budget 0.5M
-      ecoscale design --rate 100 --samples 1000 --receptive-field 600ms --budget 100k
+      ecoscale design --rate 100 --samples 1000 --receptive-field 600ms --budget 100k --lean
     """
     import sys
 
@@ -55,14 +58,16 @@ def design(
 
         from ecoscale.complexity import report_complexity
         from ecoscale.models.design import design_network
+        from ecoscale.models.ecoscalenet_lean import LEAN
     except ModuleNotFoundError as error:
         raise MissingExtraError("designing a network", error.name or "torch", "train") from error
 
     required = _samples(receptive_field, rate)
-    found = design_network(required, _count(budget), kernels=kernels.value, n_leads=leads, n_classes=classes)
+    kind, options = ("dilated", LEAN) if lean else (kernels.value, {})
+    found = design_network(required, _count(budget), kernels=kind, n_leads=leads, n_classes=classes, **options)
     console = console_on(sys.stdout)
     console.print(
-        f"receptive field {required} samples ({required / rate:g} s at {rate:g} Hz), {kernels.value} kernels, "
+        f"receptive field {required} samples ({required / rate:g} s at {rate:g} Hz), {kind} kernels, "
         f"at most {_count(budget):,} parameters"
     )
     table = Table(box=None, header_style="bold", pad_edge=False)

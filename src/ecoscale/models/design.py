@@ -89,7 +89,13 @@ def design_network(
         low, high = (middle, high) if cost(middle) <= budget else (low, middle)
     chosen = config(low)
     stages = tuple(
-        _stage(stride, low * 2**stage, block_layers(own), chosen.get("dilated", False))
+        _stage(
+            stride,
+            low * 2**stage,
+            block_layers(own),
+            dilated=chosen.get("dilated", False),
+            depthwise=chosen.get("depthwise", False),
+        )
         for stage, (stride, own) in enumerate(zip(STAGE_STRIDES, chosen["kernel_sizes"], strict=True))
     )
     return Design(chosen, stages, cost(low))
@@ -103,12 +109,12 @@ def _kernel_sizes(kernels: Kernels, receptive_field: int, width: int) -> Sequenc
     return radix_stage_kernels(receptive_field, STAGE_STRIDES, width=width, dilated=kernels == "dilated")
 
 
-def _stage(stride: int, channels: int, layers: tuple[tuple[int, ...], ...], dilated: bool) -> StageDesign:
+def _stage(stride: int, channels: int, layers: tuple[tuple[int, ...], ...], **form: bool) -> StageDesign:
     return StageDesign(
         stride=stride,
         channels=channels,
         layers=layers,
         longest=receptive_fields(layers)[-1],
         gap_free=gap_free_coverage(layers),
-        weights=block_weights(layers, channels, dilated=dilated) if layers else 0,
+        weights=block_weights(layers, channels, **form) if layers else 0,
     )

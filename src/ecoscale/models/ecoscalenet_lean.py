@@ -14,19 +14,21 @@ from ecoscale.models.ecoscalenet import EcoScaleNet
 from ecoscale.models.ecoscalenet_radix import radix_config
 from ecoscale.models.registry import register_model
 
+LEAN: dict[str, Any] = {
+    "residual_blocks": 1,
+    "dilated": True,
+    "depthwise": True,
+    "identity_shortcut": True,
+    "squeeze_excitation": True,
+    "zero_init_residual": True,
+    "dropout": 0.0,
+}
+"""The options of `EcoScaleNet` that make it lean, for kernels that can be dilated."""
+
 
 def lean_config(width: int) -> dict[str, Any]:
-    """The options of `EcoScaleNet` that make it lean."""
-    return {
-        **radix_config(dilated=True),
-        "width": width,
-        "residual_blocks": 1,
-        "depthwise": True,
-        "identity_shortcut": True,
-        "squeeze_excitation": True,
-        "zero_init_residual": True,
-        "dropout": 0.0,
-    }
+    """All options of a lean network of this width, with the kernels of the variants."""
+    return {**radix_config(dilated=True), **LEAN, "width": width}
 
 
 @register_model

@@ -100,14 +100,14 @@ def radix_stage_kernels(
     dilated: bool = False,
     depthwise: bool = False,
 ) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """`radix_kernels` for each stage: all receptive fields up to those still required after down-sampling.
+    """`radix_kernels` for each stage: in its own samples, all receptive fields up to the required one, rounded up.
 
     `width` is the first stage's number of channels, which each later stage doubles.
     """
     _check_required(required_receptive_field)
     return tuple(
         radix_kernels(
-            max(1, required_receptive_field // stride),
+            -(-required_receptive_field // stride),
             channels=width * 2**stage,
             dilated=dilated,
             depthwise=depthwise,
