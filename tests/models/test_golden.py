@@ -2,12 +2,11 @@
 
 import json
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from weights_by_name import logits_of_noise, weight_by_name
 
 from ecoscale.models import create_model
 from ecoscale.models.ecoscalenet import from_reference_state_dict
@@ -19,20 +18,8 @@ CASES = json.loads(GOLDEN.read_text())
 
 
 def reference_state(shapes):
-    """Every tensor made from its key, as `../shared/golden/README.md` prescribes."""
-    state = {}
-    for key, shape in shapes.items():
-        noise = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape).astype(np.float32)
-        if key.endswith("running_var"):
-            value = np.exp(0.1 * noise)
-        elif key.endswith(("running_mean", "bias")):
-            value = 0.1 * noise
-        elif noise.ndim == 1:
-            value = 1 + 0.1 * noise
-        else:
-            value = noise * np.sqrt(2 / np.prod(shape[1:]))
-        state[key] = torch.from_numpy(value.astype(np.float32))
-    return state
+    """The state dict of a case."""
+    return {key: weight_by_name(key, shape) for key, shape in shapes.items()}
 
 
 def zero_outside_branches(state, layers):
@@ -47,12 +34,6 @@ def zero_outside_branches(state, layers):
     return state
 
 
-def logits(model, length):
-    x = np.random.default_rng(0).standard_normal((2, 12, length)).astype(np.float32)
-    with torch.inference_mode():
-        return model.eval()(torch.from_numpy(x)).numpy()
-
-
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("ecoscalenet")])
 def test_ecoscalenet_equals_the_authors_implementation(name):
     case = CASES[name]
@@ -61,7 +42,7 @@ def test_ecoscalenet_equals_the_authors_implementation(name):
     state = from_reference_state_dict(reference_state(case["shapes"]))
     state |= {k: v for k, v in model.state_dict().items() if k.endswith("num_batches_tracked")}
     model.load_state_dict(state, strict=True)
-    np.testing.assert_allclose(logits(model, case["length"]), case["logits"], rtol=1e-4)
+    np.testing.assert_allclose(logits_of_noise(model, case["length"]), case["logits"], rtol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["direct", "masked", "fourier"])
@@ -72,7 +53,7 @@ def test_oscnn_equals_the_authors_implementation(name, method):
     stored = case["parameters_dense" if method == "masked" else "parameters_nonzero"]
     assert sum(p.numel() for p in model.parameters()) == stored
     model.load_dense_state_dict(zero_outside_branches(reference_state(case["shapes"]), case["layers"]))
-    np.testing.assert_allclose(logits(model, case["length"]), case["logits"], rtol=1e-4)
+    np.testing.assert_allclose(logits_of_noise(model, case["length"]), case["logits"], rtol=1e-4)
 
 
 def test_dense_weights_outside_a_branch_are_refused():

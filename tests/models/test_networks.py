@@ -1,13 +1,13 @@
 """What every registered network keeps to: a new one is tested by existing, once its parameters stand in the table."""
 
 import json
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from weights_by_name import logits_of_noise, weight_by_name
 
 from ecoscale.complexity import measure_complexity
 from ecoscale.errors import ModelError
@@ -68,24 +68,12 @@ def signals(batch, leads, samples, seed=0):
 
 
 def golden_logits(name):
-    """Logits of a network whose every weight is made from its name, as the reference outputs in shared/golden are."""
-    model = network(name).eval()
+    """Logits of a network whose every weight is made from its name."""
+    model = network(name)
     for key, tensor in model.state_dict().items():
-        if not tensor.is_floating_point() or key.endswith("mask"):
-            continue
-        noise = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(tensor.shape)
-        if key.endswith("running_var"):
-            value = np.exp(0.1 * noise)
-        elif key.endswith(("running_mean", "bias")):
-            value = 0.1 * noise
-        elif tensor.ndim == 1:
-            value = 1 + 0.1 * noise
-        else:
-            value = noise * np.sqrt(2 / np.prod(tensor.shape[1:]))
-        tensor.copy_(torch.from_numpy(np.asarray(value, dtype=np.float32)))
-    x = np.random.default_rng(0).standard_normal((2, 12, 500)).astype(np.float32)
-    with torch.inference_mode():
-        return model(torch.from_numpy(x)).numpy()
+        if tensor.is_floating_point() and not key.endswith("mask"):
+            tensor.copy_(weight_by_name(key, tensor.shape))
+    return logits_of_noise(model, 500)
 
 
 @pytest.fixture(params=list_models())
