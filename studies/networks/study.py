@@ -167,31 +167,36 @@ def table(against: str | None, only: list[str]) -> None:
 
 
 def plot(path: Path) -> None:
-    """Draw accuracy over MACs."""
+    """Draw what is missing to an AUROC of 1 over MACs, both on logarithmic axes."""
     import matplotlib.pyplot as plt
 
     results, titles = load_results(), load_rows()
     resampled = resample(results)
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharex=True, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(12, 5.2), sharex=True, layout="constrained")
     for axis, (task, label) in zip(axes, (("six", "six findings"), ("super", "five superclasses")), strict=True):
         for row, members in results.items():
-            mark = titles[row].get("mark")
-            if mark is None:
+            about = titles[row]
+            if "mark" not in about:
                 continue
-            values, macs = resampled[row][task, "auroc"], members[0]["macs"] / 1e6
-            by_seed = [member["figures"][task]["auroc"] for member in members]
-            axis.plot([macs] * len(by_seed), by_seed, ".", color=mark, alpha=0.5, markersize=4)
-            axis.plot(macs, values[0], "o", color=mark, markersize=7)
+            macs = members[0]["macs"] / 1e6
+            missing = 1 - resampled[row][task, "auroc"]
+            low, high = np.nanpercentile(missing[1:], [2.5, 97.5])
+            axis.plot([macs, macs], [low, high], color=about["mark"], alpha=0.25, linewidth=3)
+            axis.plot(macs, missing[0], "o", color=about["mark"], markersize=7)
+            for member in members:
+                axis.plot(macs, 1 - member["figures"][task]["auroc"], ".", color="black", markersize=3)
+            below = about.get("below", False)
             axis.annotate(
-                titles[row].get("short", row),
-                (macs, values[0]),
-                xytext=(6, 4),
+                about["short"],
+                (macs, missing[0]),
+                xytext=(7, -10 if below else 5),
                 textcoords="offset points",
                 fontsize=8,
-                color=mark,
+                color=about["mark"],
             )
-        axis.set(xscale="log", xlabel="MMAC for 10 s at 100 Hz", ylabel="macro AUROC, fold 9", title=label)
-        axis.grid(alpha=0.3)
+        axis.set(xscale="log", yscale="log", xlim=(4, 1200), title=label)
+        axis.set(xlabel="MMAC for 10 s at 100 Hz", ylabel="1 - macro AUROC, fold 9 (lower is better)")
+        axis.grid(alpha=0.3, which="both")
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 

@@ -34,6 +34,14 @@ def test_channels_given_override_the_budget():
         assert channels(create_model("oscnn_unbudgeted", 12, 6))[:2] == [64, 64]
 
 
+def test_width_is_a_factor_on_the_budgets_or_on_the_channels():
+    with torch.device("meta"):
+        assert channels(create_model("oscnn", 12, 6, width=2)) == [2, 9, 50]  # 2 * 229376 / (50 * 964)
+        assert channels(create_model("oscnn_unbudgeted", 12, 6, width=0.5))[:2] == [32, 32]
+    with pytest.raises(ModelError, match="width 0: expected a factor above 0"):
+        create_model("oscnn", 12, 6, width=0)
+
+
 def test_no_channels_are_refused():
     with pytest.raises(ModelError, match="channels 0: expected at least 1"):
         create_model("oscnn", 12, 6, channels=0)

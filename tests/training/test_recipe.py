@@ -84,8 +84,8 @@ def test_a_change_inside_what_is_no_mapping_is_refused(write):
         ("auxiliary: {scheme: SCP, codes: []}", "auxiliary.codes: .*at least 1"),
         ("auxiliary: {scheme: ICD, codes: [I48]}", "auxiliary.scheme: no collection .* uses 'ICD'; they use SCP"),
         (
-            "model: {name: oscnn, config: {width: 3}}",
-            "model.config: oscnn has no option width; it takes largest_kernel",
+            "model: {name: oscnn, config: {depth: 3}}",
+            "model.config: oscnn has no option depth; it takes largest_kernel",
         ),
         ("model: {name: ecoscalenet, config: {width: 7}}", "model.config: width 7: expected an even number"),
         ("model: {name: ecoscalenet, config: {width: wide}}", "model.config: "),

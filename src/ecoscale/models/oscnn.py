@@ -49,8 +49,10 @@ class OSCNN(Network):
         Channels in, logits out.
     largest_kernel
         Kernels are 1 and the primes up to this; the authors take min(length / 4, 89).
+    width
+        Factor on the budgets, or on `channels`.
     channels
-        Channels for each kernel of the first two layers, the width of this network; None derives them from the budget.
+        Channels for each kernel of the first two layers; None derives them from the budget.
     minimum_channels
         Fewest channels for each kernel when the budget gives less.
     residual_stacks
@@ -69,6 +71,7 @@ class OSCNN(Network):
         n_classes: int,
         *,
         largest_kernel: int = 89,
+        width: float = 1.0,
         channels: int | None = None,
         minimum_channels: int = 0,
         residual_stacks: int = 0,
@@ -78,14 +81,19 @@ class OSCNN(Network):
         super().__init__()
         if channels is not None and channels < 1:
             raise ModelError(f"channels {channels}: expected at least 1 for each kernel, or None for the budget's")
+        if width <= 0:
+            raise ModelError(f"width {width}: expected a factor above 0 on the budgets, or on channels")
         kernels = prime_kernels(largest_kernel)
         # The first layer's budget grows with the leads, so its channels do not depend on them.
         counts, in_channels = [], n_leads
         for budget in (LAYER_BUDGETS[0] * n_leads, LAYER_BUDGETS[1]):
-            count = channels or max(minimum_channels, int(budget / (in_channels * sum(kernels))))
+            if channels is None:
+                count = max(minimum_channels, int(width * budget / (in_channels * sum(kernels))))
+            else:
+                count = max(1, round(width * channels))
             if count < 1:
                 raise ModelError(
-                    f"largest_kernel {largest_kernel}: the budget of {budget} weights leaves no channel for each of "
+                    f"largest_kernel {largest_kernel}: the budget of {width * budget:g} weights leaves no channel for each of "
                     f"{len(kernels)} kernels; take a smaller one, or minimum_channels=1 as tsai does"
                 )
             counts.append(count)
