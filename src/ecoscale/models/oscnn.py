@@ -93,8 +93,8 @@ class OSCNN(Network):
                 count = max(1, round(width * channels))
             if count < 1:
                 raise ModelError(
-                    f"largest_kernel {largest_kernel}: the budget of {width * budget:g} weights leaves no channel for each of "
-                    f"{len(kernels)} kernels; take a smaller one, or minimum_channels=1 as tsai does"
+                    f"largest_kernel {largest_kernel}: the budget of {width * budget:g} weights leaves no channel "
+                    f"for each of {len(kernels)} kernels; take a smaller one, or minimum_channels=1 as tsai does"
                 )
             counts.append(count)
             in_channels = count * len(kernels)
