@@ -1,6 +1,6 @@
 """Networks: one architecture a file, registered under their names; logits out, any number of leads, any length.
 
-Data, training, files and the sigmoid do not live here.
+Data, training and the sigmoid do not live here, nor any file but one of weights.
 """
 
 from ecoscale.models.ecoscalenet import EcoScaleNet
