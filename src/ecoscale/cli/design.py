@@ -32,7 +32,7 @@ def design(
         ),
     ] = Kernels.RADIX,
     lean: Annotated[
-        bool, typer.Option("--lean", help="EcoScale-Net Lean (ours), which the study found best for its cost.")
+        bool, typer.Option("--lean", help="EcoScale-Net Lean (ours): its backbone's accuracy for fewer operations.")
     ] = False,
     leads: Annotated[int, typer.Option(min=1, help="Number of leads.")] = 12,
     classes: Annotated[int, typer.Option(min=1, help="Number of findings.")] = 6,
