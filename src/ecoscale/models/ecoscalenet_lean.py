@@ -2,8 +2,8 @@
 
 Against the published network (`ecoscale.models.ecoscalenet`): radix kernels, dilated and depthwise, so that the
 EcoScale blocks cost less than the residual blocks that they replace (one a stage instead of two); an identity shortcut,
-squeeze-excitation at the end of the block, residual branches that start at zero, and no dropout. What each of these does
-is measured in docs/networks.md.
+squeeze-excitation at the end of the block, residual branches that start at zero, and no dropout. What each of these
+does is measured in docs/networks.md.
 """
 
 from __future__ import annotations
