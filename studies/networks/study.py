@@ -185,16 +185,15 @@ def plot(path: Path) -> None:
             axis.plot(macs, missing[0], "o", color=about["mark"], markersize=7)
             for member in members:
                 axis.plot(macs, 1 - member["figures"][task]["auroc"], ".", color="black", markersize=3)
-            below = about.get("below", False)
             axis.annotate(
                 about["short"],
                 (macs, missing[0]),
-                xytext=(7, -10 if below else 5),
+                xytext=about.get("at", (7, 5)),
                 textcoords="offset points",
                 fontsize=8,
                 color=about["mark"],
             )
-        axis.set(xscale="log", yscale="log", xlim=(4, 1200), title=label)
+        axis.set(xscale="log", yscale="log", xlim=(2.5, 1200), title=label)
         axis.set(xlabel="MMAC for 10 s at 100 Hz", ylabel="1 - macro AUROC, fold 9 (lower is better)")
         axis.grid(alpha=0.3, which="both")
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
