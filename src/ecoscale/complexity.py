@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ecoscale.models.omniscale import compute_directly
-from ecoscale.models.receptive_field import RealisedFields, trace_receptive_fields
+from ecoscale.models.receptive_field import trace_receptive_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -101,7 +101,7 @@ class ComplexityReport:
 def report_complexity(model: str, network: Network, n_leads: int, n_samples: int) -> ComplexityReport:
     """The report of one network, which may lie on the meta device: nothing is computed but shapes."""
     cost = measure_complexity(network, n_leads, n_samples)
-    fields: RealisedFields = trace_receptive_fields(network, n_leads, max(n_samples, network.minimum_samples))
+    fields = trace_receptive_fields(network, n_leads, n_samples)
     weights = sum(layer.get_parameter("weight").numel() for layer in _weighted_layers(_to_count(network)))
     return ComplexityReport(
         model=model,

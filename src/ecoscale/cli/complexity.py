@@ -56,7 +56,7 @@ def complexity(
     import sys
 
     from ecoscale.cli._output import console_on, tracked
-    from ecoscale.errors import MissingExtraError, ModelError
+    from ecoscale.errors import MissingExtraError
 
     if as_json and as_markdown:
         raise typer.BadParameter("--json and --markdown exclude each other")
@@ -64,16 +64,9 @@ def complexity(
         import torch
 
         from ecoscale.complexity import report_complexity
-        from ecoscale.models import create_model, list_models
+        from ecoscale.models import create_model, match_models
     except ModuleNotFoundError as error:
         raise MissingExtraError("counting operations", error.name or "torch", "train") from error
-
-    names: dict[str, None] = {}
-    for pattern in models or ["*"]:
-        found = list_models(pattern)
-        if not found:
-            raise ModelError(f"no model matches {pattern!r}; there are {', '.join(list_models())}")
-        names |= dict.fromkeys(found)
 
     def report(name: str) -> ComplexityReport:
         with torch.device("meta"):
@@ -81,7 +74,7 @@ def complexity(
         return report_complexity(name, network, leads, samples)
 
     others = [report(name) for name in against or []]
-    reports = [report(name) for name in names]
+    reports = [report(name) for name in match_models(models or ["*"])]
     if measure:
         from dataclasses import replace
 

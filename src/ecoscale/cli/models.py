@@ -26,18 +26,16 @@ def models(
     from rich.table import Table
 
     from ecoscale.cli._output import console_on
-    from ecoscale.errors import MissingExtraError, ModelError
+    from ecoscale.errors import MissingExtraError
 
     try:
         from ecoscale.complexity import measure_complexity
-        from ecoscale.models import create_model, describe_model, list_models
+        from ecoscale.models import create_model, describe_model, match_models
     except ModuleNotFoundError as error:
         raise MissingExtraError("listing networks", error.name or "torch", "train") from error
     import torch
 
-    names = list_models(pattern)
-    if not names:
-        raise ModelError(f"no model matches {pattern!r}; there are {', '.join(list_models())}")
+    names = match_models([pattern])
     table = Table("model", "parameters", f"GMAC at {samples}", "what", box=None, header_style="bold", pad_edge=False)
     for name in names:
         with torch.device("meta"):

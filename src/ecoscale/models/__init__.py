@@ -19,7 +19,7 @@ from ecoscale.models.kernels import (
 )
 from ecoscale.models.network import Network
 from ecoscale.models.oscnn import OSCNN
-from ecoscale.models.registry import create_model, describe_model, list_models
+from ecoscale.models.registry import create_model, describe_model, list_models, match_models
 from ecoscale.models.resnet1d_wang import ResNet1dWang
 from ecoscale.models.ribeiro import RibeiroResNet
 from ecoscale.models.xresnet1d import XResNet1d
@@ -38,6 +38,7 @@ __all__ = [
     "gap_free_coverage",
     "lean_config",
     "list_models",
+    "match_models",
     "prime_kernels",
     "radix_config",
     "radix_kernels",

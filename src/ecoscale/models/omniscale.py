@@ -122,14 +122,12 @@ class MaskedOmniScaleConv(nn.Module):
         self.out_channels = channels * len(self.kernel_sizes)
         self.weight = nn.Parameter(torch.zeros(self.out_channels, in_channels, max(self.kernel_sizes)))
         self.bias = nn.Parameter(torch.zeros(self.out_channels))
-        mask = torch.zeros(self.out_channels, 1, max(self.kernel_sizes))
-        for rows, columns in dense_places(self.kernel_sizes, channels):
-            mask[rows, :, columns] = 1
-        self.register_buffer("mask", mask)
+        self.register_buffer("mask", torch.zeros(self.out_channels, 1, max(self.kernel_sizes)))
         # Branches that are drawn one by one start as those of the direct form do.
         with torch.no_grad():
             for (rows, columns), size in zip(dense_places(self.kernel_sizes, channels), self.kernel_sizes, strict=True):
                 branch = nn.Conv1d(in_channels, channels, size, device=self.weight.device)
+                self.mask[rows, :, columns] = 1
                 self.weight[rows, :, columns] = branch.weight
                 self.bias[rows] = branch.get_parameter("bias")
 

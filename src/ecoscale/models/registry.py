@@ -11,7 +11,7 @@ from ecoscale.errors import ModelError
 from ecoscale.models.pretrained import load_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from ecoscale.models.network import Network
@@ -28,6 +28,17 @@ def register_model(variant: Callable[..., Network]) -> Callable[..., Network]:
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the registered networks that match a shell pattern."""
     return sorted(fnmatch.filter(_MODELS, pattern))
+
+
+def match_models(patterns: Iterable[str]) -> list[str]:
+    """Names that match a pattern, once each, in the patterns' order. Raises `ModelError` where one has no match."""
+    names: dict[str, None] = {}
+    for pattern in patterns:
+        found = list_models(pattern)
+        if not found:
+            raise ModelError(f"no model matches {pattern!r}; there are {', '.join(list_models())}")
+        names |= dict.fromkeys(found)
+    return list(names)
 
 
 def describe_model(name: str) -> str:
