@@ -32,8 +32,8 @@ def recordings() -> Path:
 @pytest.fixture(scope="session")
 def code15(tmp_path_factory) -> Path:
     """A synthetic CODE-15% of 120 exams, each finding in a good part of them."""
+    from ecoscale.datasets.layouts import write_code15
     from ecoscale.datasets.synthetic import EVEN_PREVALENCE
-    from ecoscale.datasets.synthetic_files import write_code15
 
     folder = tmp_path_factory.mktemp("code15")
     write_code15(folder, 120, seed=3, prevalence=EVEN_PREVALENCE, compression=None)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ecoscale.datasets import open_collection
+from ecoscale.datasets.layouts import write_wfdb
 from ecoscale.datasets.synthetic import NO_NOISE, synthetic_collection, synthetic_ecg
-from ecoscale.datasets.synthetic_files import write_wfdb
 from ecoscale.ecg import ECG, LEADS
 from ecoscale.errors import FormatError, LeadError
 from ecoscale.findings import CODE_FINDINGS, DISCLAIMER, FINDINGS

@@ -1,6 +1,6 @@
 """The vocabulary: each finding's name, meaning and SNOMED-CT code, in one place.
 
-How the codes of each collection map onto it stands in `ecoscale/datasets/mappings.csv`.
+How the codes of each collection map onto it stands in `ecoscale/datasets/mappings/`.
 """
 
 from __future__ import annotations

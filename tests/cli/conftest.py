@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from ecoscale.bundle import Label, Manifest, write_bundle
 from ecoscale.cli import app
+from ecoscale.datasets.layouts import write_code15, write_wfdb
 from ecoscale.datasets.synthetic import EVEN_PREVALENCE, synthetic_ecg
-from ecoscale.datasets.synthetic_files import write_code15, write_wfdb
 from ecoscale.findings import CODE_FINDINGS
 from ecoscale.preparation import Preparation
 

@@ -130,4 +130,4 @@ def test_what_is_not_there_is_named(run, bundle, exams, arguments, said):
 def test_a_folder_that_is_no_collection_is_named(run, bundle, tmp_path):
     result = run("evaluate", bundle, tmp_path)
     assert result.exit_code == 2
-    assert f"{tmp_path}: none of the collections" in message(result)
+    assert f"{tmp_path}: no collection is recognised" in message(result)

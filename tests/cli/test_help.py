@@ -7,7 +7,9 @@ import pytest
 from ecoscale import __version__
 from ecoscale.findings import DISCLAIMER
 
-VERBS = ("predict", "info", "demo", "train", "evaluate", "pack", "datasets", "models", "complexity", "design", "synth")
+GROUPS = {"datasets": ("list", "describe")}
+VERBS = ("predict", "info", "demo", "train", "evaluate", "pack", *GROUPS, "models", "complexity", "design", "synth")
+LINES = [*((verb,) for verb in VERBS), *((group, verb) for group, verbs in GROUPS.items() for verb in verbs)]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
@@ -18,15 +20,15 @@ def test_the_command_alone_lists_its_verbs_and_says_what_it_is_not(run, argument
     assert DISCLAIMER in " ".join(shown.split())
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", LINES, ids=" ".join)
 def test_every_verb_shows_examples_each_on_a_line_of_its_own(run, verb):
-    result = run(verb, "--help")
+    result = run(*verb, "--help")
     assert result.exit_code == 0
     shown = re.split("xamples?:", result.stdout, maxsplit=1)[1].partition("╭")[0]
     examples = [line for line in shown.splitlines() if line.strip()]
     assert examples
     # One that is too long for 100 columns would go on in a line of another form.
-    assert all(line.lstrip().startswith(f"ecoscale {verb}") for line in examples)
+    assert all(line.lstrip().startswith(f"ecoscale {' '.join(verb)}") for line in examples)
 
 
 @pytest.mark.parametrize("verb", ["train", "pack", "models", "complexity", "design"])

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from ecoscale.datasets import ABSENT, PRESENT, Code15, in_share, open_collection
+from ecoscale.datasets.layouts import write_code15
 from ecoscale.datasets.synthetic import EVEN_PREVALENCE
-from ecoscale.datasets.synthetic_files import write_code15
 from ecoscale.ecg import LEADS
 from ecoscale.errors import DatasetError, FormatError
 from ecoscale.findings import CODE_FINDINGS

@@ -19,6 +19,7 @@ def test_the_known_collections_state_their_source_and_licence():
         assert collection.source.startswith("https://doi.org/")
         assert collection.title
         assert collection.licence
+        assert collection.looked_for
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -52,7 +53,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
 
 
 def test_a_folder_that_holds_no_collection_is_refused_naming_what_is_looked_for(tmp_path):
-    with pytest.raises(DatasetError, match=r"none of the collections chapman, code15, ptbxl is recognised here"):
+    with pytest.raises(DatasetError, match=r"no collection is recognised here. What .*ptbxl: ptbxl_database.csv"):
         open_collection(tmp_path)
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from ecoscale.datasets import PTBXL, Code15
+from ecoscale.datasets.layouts import write_code15
 from ecoscale.datasets.store import STEP, open_store, prepare_store
 from ecoscale.datasets.synthetic import synthetic_ecg
-from ecoscale.datasets.synthetic_files import write_code15
 from ecoscale.ecg import CHEST_LEADS, ECG, LEADS
 from ecoscale.errors import DatasetError, FormatError
 from ecoscale.preparation import Preparation

@@ -84,7 +84,9 @@ def test_no_finding_gives_no_column():
 
 
 def test_a_finding_without_a_code_is_refused_by_name():
-    with pytest.raises(DatasetError, match=r"no SCP code is mapped to WPW, LQT; see ecoscale/datasets/mappings.csv"):
+    with pytest.raises(
+        DatasetError, match=r"no SCP code is mapped to WPW, LQT; see ecoscale/datasets/mappings/scp.csv"
+    ):
         label_matrix([{"AFIB"}], ["AF", "WPW", "LQT"], "SCP")
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ecoscale.datasets import open_collection
+from ecoscale.datasets.layouts import write_code15
 from ecoscale.datasets.store import STEP
-from ecoscale.datasets.synthetic_files import write_code15
 from ecoscale.datasets.synthetic_heart import GENERATED
 from ecoscale.errors import RecipeError
 from ecoscale.training.data import ECGData, EpochBatches

@@ -62,12 +62,13 @@ app = typer.Typer(
 )
 for group, verbs in (
     ("Use", (predict, info, demo)),
-    ("Train and measure", (train, evaluate, pack, datasets)),
+    ("Train and measure", (train, evaluate, pack)),
     ("Networks", (models, complexity, design)),
     ("Make", (synth,)),
 ):
     for verb in verbs:
         app.command(rich_help_panel=group)(verb)
+app.add_typer(datasets, name="datasets", rich_help_panel="Data")
 
 
 def _print_version(asked: bool) -> None:

@@ -1,4 +1,4 @@
-"""`ecoscale datasets`: the collections that can be read."""
+"""`ecoscale datasets`: the collections that can be read, and what can be done with their files."""
 
 from __future__ import annotations
 
@@ -6,38 +6,54 @@ from typing import Annotated
 
 import typer
 
+datasets = typer.Typer(
+    help="The collections that ecoscale reads: list, describe, download, check and split them.\n\n"
+    "Examples:\n  ecoscale datasets list\n  ecoscale datasets describe code15",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
-def datasets(
-    name: Annotated[
-        str | None, typer.Argument(help="Describe this collection.", metavar="NAME", show_default=False)
-    ] = None,
-) -> None:
-    """List the public collections that ecoscale reads, or describe one: source, licence, counts, traps.
 
-    Each is read from the folder that its publisher's archive unpacks to.
+@datasets.command("list")
+def list_() -> None:
+    """List the public collections that ecoscale reads, each from the folder that its publisher's files unpack to.
 
     Examples:
-      ecoscale datasets
-      ecoscale datasets code15
+      ecoscale datasets list
     """
-    import inspect
     import sys
 
     from rich.table import Table
 
     from ecoscale.cli._output import console_on
     from ecoscale.datasets import list_collections
-    from ecoscale.errors import DatasetError
 
     console = console_on(sys.stdout)
-    collections = list_collections()
-    if name is None:
-        table = Table("name", "collection", "source", "licence", box=None, header_style="bold", pad_edge=False)
-        table.columns[2].no_wrap = True  # an address is to be copied
-        for cls in collections.values():
-            table.add_row(cls.name, cls.title, cls.source, cls.licence)
-        console.print(table)
-        return
-    if name not in collections:
-        raise DatasetError(f"no collection {name!r}; there are {', '.join(collections)}")
-    console.print(inspect.getdoc(inspect.getmodule(collections[name])), markup=False)
+    table = Table("name", "collection", "source", "licence", box=None, header_style="bold", pad_edge=False)
+    table.columns[2].no_wrap = True  # an address is to be copied
+    for cls in list_collections().values():
+        table.add_row(cls.name, cls.title, cls.source, cls.licence)
+    console.print(table)
+
+
+@datasets.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="A collection's name.", metavar="NAME", show_default=False)],
+) -> None:
+    """Describe a collection: source, licence, counts, where its labels come from, known traps, tasks.
+
+    Examples:
+      ecoscale datasets describe code15
+    """
+    import inspect
+    import sys
+
+    from ecoscale.cli._output import console_on
+    from ecoscale.datasets import named_collection
+
+    cls = named_collection(name)
+    console = console_on(sys.stdout)
+    console.print(inspect.getdoc(inspect.getmodule(cls)), markup=False)
+    for task in cls.tasks:
+        console.print(f"\nTask {task.name}: {task.title} ({task.source})", markup=False)
+        console.print("  " + ", ".join(task.names), markup=False)

@@ -34,8 +34,8 @@ def demo(
 
     from ecoscale.cli._output import FAILED, Format
     from ecoscale.cli._results import write_results
+    from ecoscale.datasets.layouts import write_wfdb
     from ecoscale.datasets.synthetic import synthetic_ecg
-    from ecoscale.datasets.synthetic_files import write_wfdb
     from ecoscale.formats import find_recordings
     from ecoscale.inference import Classifier
 

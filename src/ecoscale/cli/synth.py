@@ -69,13 +69,13 @@ def synth(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from ecoscale.datasets.layouts import write_code15, write_wfdb
     from ecoscale.datasets.synthetic import (
         CODE15_PREVALENCE,
         DEFAULT_NOISE,
         EVEN_PREVALENCE,
         synthetic_collection,
     )
-    from ecoscale.datasets.synthetic_files import write_code15, write_wfdb
 
     if out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{out} is a file; give a folder", param_hint="OUT")

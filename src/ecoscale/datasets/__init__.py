@@ -4,11 +4,21 @@ Each collection's docstring states its source, licence, counts and known traps. 
 is `ecoscale.preparation`, which the prepared store calls.
 """
 
+from ecoscale.datasets.archive import Archive
 from ecoscale.datasets.chapman import Chapman
 from ecoscale.datasets.code15 import Code15
-from ecoscale.datasets.collection import ABSENT, PRESENT, UNKNOWN, Collection, list_collections, open_collection
+from ecoscale.datasets.collection import (
+    ABSENT,
+    PRESENT,
+    UNKNOWN,
+    Collection,
+    list_collections,
+    named_collection,
+    open_collection,
+)
 from ecoscale.datasets.ptbxl import PTBXL
 from ecoscale.datasets.splits import in_part, in_share, patient_position
+from ecoscale.datasets.tasks import Task
 from ecoscale.datasets.vocabulary import Mapping, label_matrix, mappings
 
 __all__ = [
@@ -16,15 +26,18 @@ __all__ = [
     "PRESENT",
     "PTBXL",
     "UNKNOWN",
+    "Archive",
     "Chapman",
     "Code15",
     "Collection",
     "Mapping",
+    "Task",
     "in_part",
     "in_share",
     "label_matrix",
     "list_collections",
     "mappings",
+    "named_collection",
     "open_collection",
     "patient_position",
 ]

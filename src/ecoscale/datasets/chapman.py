@@ -14,17 +14,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecoscale.datasets.archive import Archive
 from ecoscale.datasets.collection import UNKNOWN, Collection
 from ecoscale.errors import DatasetError
-from ecoscale.formats import read_ecg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
-    from ecoscale.ecg import ECG
 
 RECORDS = "WFDBRecords"
 
@@ -37,6 +37,8 @@ class Chapman(Collection):
     source = "https://doi.org/10.13026/wgex-er52"
     licence = "CC BY 4.0"
     scheme = "SNOMED"
+    looked_for = "WFDBRecords/*/*/JS*.hea"
+    archive = Archive("physionet", "ecg-arrhythmia/1.0.0", 5_100_000_000)
 
     def __init__(self, directory: str | Path) -> None:
         import pandas as pd
@@ -73,14 +75,11 @@ class Chapman(Collection):
         first = next(root.rglob("*.hea"), None)
         return first is not None and diagnosis_codes(first) is not None
 
-    def read(self, record: str) -> ECG:
-        """One record by its name."""
-        return read_ecg(self.path(record))
-
-    def labels(self, findings: Sequence[str]) -> NDArray[np.int8]:
+    @classmethod
+    def label(cls, records: pd.DataFrame, findings: Sequence[str]) -> NDArray[np.int8]:
         """Labels `(records, findings)`; unknown throughout where a header states no code."""
-        labels = super().labels(findings)
-        labels[[not codes for codes in self.records["codes"]]] = UNKNOWN
+        labels = super().label(records, findings)
+        labels[[not codes for codes in records["codes"]]] = UNKNOWN
         return labels
 
 

@@ -14,17 +14,14 @@ A folder need not hold all 18 parts: exams whose part is absent are left out, an
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecoscale.datasets.archive import Archive
 from ecoscale.datasets.collection import Collection, read_table
 from ecoscale.errors import DatasetError, MissingExtraError
 from ecoscale.findings import CODE_FINDINGS
-from ecoscale.formats import read_ecg
-
-if TYPE_CHECKING:
-    from ecoscale.ecg import ECG
+from ecoscale.formats import Recording
 
 TABLE = "exams.csv"
 PADDING_EXAM = 0
@@ -38,6 +35,8 @@ class Code15(Collection):
     source = "https://doi.org/10.5281/zenodo.4916206"
     licence = "CC BY 4.0"
     scheme = "CODE"
+    looked_for = "exams.csv beside exams_part*.hdf5"
+    archive = Archive("zenodo", "4916206", 45_000_000_000)
 
     def __init__(self, directory: str | Path) -> None:
         import pandas as pd
@@ -97,6 +96,6 @@ class Code15(Collection):
         """By its table and at least one part."""
         return (directory / TABLE).exists() and next(directory.glob("exams_part*.hdf5"), None) is not None
 
-    def read(self, record: str) -> ECG:
-        """One exam by its `exam_id`, without its zero padding."""
-        return read_ecg(self.path(record), record=record)
+    def recording(self, record: str) -> Recording:
+        """One exam by its `exam_id`; reading it removes its zero padding."""
+        return Recording(self.path(record), record)

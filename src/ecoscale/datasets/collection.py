@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN, label_matrix
+from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN, label_matrix, unannotated
 from ecoscale.errors import DatasetError
+from ecoscale.formats import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from ecoscale.datasets.archive import Archive
+    from ecoscale.datasets.tasks import Task
     from ecoscale.ecg import ECG
 
-__all__ = ["ABSENT", "PRESENT", "UNKNOWN", "Collection", "list_collections", "open_collection"]
+__all__ = ["ABSENT", "PRESENT", "UNKNOWN", "Collection", "list_collections", "named_collection", "open_collection"]
 
 _COLLECTIONS: dict[str, type[Collection]] = {}
 
@@ -29,7 +32,8 @@ class Collection(ABC):
 
     `records` is a table indexed by record id (str) with at least the columns `patient` (str; records of one patient
     never part ways in a split), `fold` (int, 0 where the publisher gives none), `codes` (frozenset of the
-    collection's own codes) and `path` (its file, from `directory`).
+    collection's own codes) and `path` (its file, from `directory`). Where records come from several sources that
+    were annotated differently, a column `part` (str) names it. Records lie in the order in which reading them is fast.
     """
 
     name: ClassVar[str]
@@ -37,22 +41,33 @@ class Collection(ABC):
     source: ClassVar[str]
     licence: ClassVar[str]
     scheme: ClassVar[str]
+    looked_for: ClassVar[str]
+    """What a folder must hold to be recognised, in words."""
+    tasks: ClassVar[tuple[Task, ...]] = ()
+    """The questions of the collection's own benchmark."""
+    archive: ClassVar[Archive | None] = None
+    """Where its files are published; None where they cannot be downloaded without asking."""
 
     directory: Path
     records: pd.DataFrame
     notes: tuple[str, ...] = ()
 
     def __init_subclass__(cls) -> None:
-        _COLLECTIONS[cls.name] = cls
+        if "name" in cls.__dict__:
+            _COLLECTIONS[cls.name] = cls
 
     @classmethod
     @abstractmethod
     def recognises(cls, directory: Path) -> bool:
         """Whether a folder holds this collection, by its content."""
 
-    @abstractmethod
+    def recording(self, record: str) -> Recording:
+        """Where a record lies and how it is read; small, and fit to be sent to another process."""
+        return Recording(self.path(record))
+
     def read(self, record: str) -> ECG:
         """One record by its id. Raises `EcoscaleError` naming the file if it cannot be read."""
+        return self.recording(record).read()
 
     def path(self, record: str) -> Path:
         """The file that holds a record. Raises `DatasetError` for an id that is not in the collection."""
@@ -60,9 +75,30 @@ class Collection(ABC):
             raise DatasetError(f"{self.directory}: {self.title} has no record {record!r} here")
         return self.directory / str(self.records.loc[record, "path"])
 
+    @classmethod
+    def label(cls, records: pd.DataFrame, findings: Sequence[str]) -> NDArray[np.int8]:
+        """Labels `(records, findings)` of a table with `codes`: present 1, absent 0, unknown -1.
+
+        What is not annotated in the collection (`unannotated.csv`) is unknown wherever no code says that it is present.
+        """
+        labels = label_matrix(records["codes"], findings, cls.scheme)
+        parts = records["part"].to_numpy() if "part" in records.columns else np.full(len(records), cls.name)
+        for column, finding in enumerate(findings):
+            rows = np.isin(parts, list(unannotated(finding)))
+            labels[rows & (labels[:, column] == ABSENT), column] = UNKNOWN
+        return labels
+
     def labels(self, findings: Sequence[str]) -> NDArray[np.int8]:
         """Labels `(records, findings)`: present 1, absent 0, unknown -1."""
-        return label_matrix(self.records["codes"], findings, self.scheme)
+        return self.label(self.records, findings)
+
+    @classmethod
+    def task(cls, name: str) -> Task:
+        """A task of the collection's own benchmark. Raises `DatasetError` naming those there are."""
+        tasks = {task.name: task for task in cls.tasks}
+        if name not in tasks:
+            raise DatasetError(f"{cls.title} has no task {name!r}; there are {', '.join(tasks) or 'none'}")
+        return tasks[name]
 
     def __len__(self) -> int:
         return len(self.records)
@@ -96,6 +132,13 @@ def list_collections() -> dict[str, type[Collection]]:
     return dict(sorted(_COLLECTIONS.items()))
 
 
+def named_collection(name: str) -> type[Collection]:
+    """A known collection. Raises `DatasetError` naming those there are."""
+    if name not in _COLLECTIONS:
+        raise DatasetError(f"no collection {name!r}; there are {', '.join(list_collections())}")
+    return _COLLECTIONS[name]
+
+
 def open_collection(directory: str | Path, name: str | None = None, **options) -> Collection:
     """Open the collection in a folder, which is recognised by its content unless `name` says what it is.
 
@@ -105,12 +148,11 @@ def open_collection(directory: str | Path, name: str | None = None, **options) -
     if not directory.is_dir():
         raise DatasetError(f"{directory}: no such folder; give the folder that the publisher's archive unpacks to")
     if name is None:
-        name = next((known for known, cls in list_collections().items() if cls.recognises(directory)), None)
-        if name is None:
-            raise DatasetError(
-                f"{directory}: none of the collections {', '.join(list_collections())} is recognised here; give the "
-                "folder with its table (ptbxl_database.csv, exams.csv) or its WFDBRecords folder"
-            )
-    if name not in _COLLECTIONS:
-        raise DatasetError(f"no collection {name!r}; there are {', '.join(list_collections())}")
-    return _COLLECTIONS[name](directory, **options)  # type: ignore[call-arg]
+        found = [known for known, cls in list_collections().items() if cls.recognises(directory)]
+        if not found:
+            looked_for = "; ".join(f"{known}: {cls.looked_for}" for known, cls in list_collections().items())
+            raise DatasetError(f"{directory}: no collection is recognised here. What is looked for: {looked_for}")
+        if len(found) > 1:
+            raise DatasetError(f"{directory}: may be {' or '.join(found)}; say which it is by its name")
+        (name,) = found
+    return named_collection(name)(directory, **options)  # type: ignore[call-arg]

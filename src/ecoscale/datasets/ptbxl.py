@@ -23,18 +23,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecoscale.datasets.archive import Archive
 from ecoscale.datasets.collection import Collection, read_table
 from ecoscale.datasets.vocabulary import UNKNOWN, mappings
 from ecoscale.errors import DatasetError
 from ecoscale.findings import PTBXL_SUPERCLASSES
-from ecoscale.formats import read_ecg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
-    from ecoscale.ecg import ECG
 
 TABLE = "ptbxl_database.csv"
 
@@ -47,6 +47,8 @@ class PTBXL(Collection):
     source = "https://doi.org/10.13026/kfzx-aw45"
     licence = "CC BY 4.0"
     scheme = "SCP"
+    looked_for = "ptbxl_database.csv"
+    archive = Archive("physionet", "ptb-xl/1.0.3", 3_000_000_000)
 
     def __init__(self, directory: str | Path, rate: int | None = None) -> None:
         import pandas as pd
@@ -100,12 +102,13 @@ class PTBXL(Collection):
             )
         return frozenset(statements)
 
-    def labels(self, findings: Sequence[str]) -> NDArray[np.int8]:
+    @classmethod
+    def label(cls, records: pd.DataFrame, findings: Sequence[str]) -> NDArray[np.int8]:
         """Labels `(records, findings)`; superclasses are unknown where a record has no diagnostic statement."""
-        found = super().labels(findings)
+        found = super().label(records, findings)
         groups = {finding.name for finding in PTBXL_SUPERCLASSES}
-        diagnostic = {row.code for row in mappings(self.scheme) if row.finding in groups}
-        unstated = [diagnostic.isdisjoint(codes) for codes in self.records["codes"]]
+        diagnostic = {row.code for row in mappings(cls.scheme) if row.finding in groups}
+        unstated = [diagnostic.isdisjoint(codes) for codes in records["codes"]]
         found[np.ix_(unstated, [finding in groups for finding in findings])] = UNKNOWN
         return found
 
@@ -113,7 +116,3 @@ class PTBXL(Collection):
     def recognises(cls, directory: Path) -> bool:
         """By its table."""
         return (directory / TABLE).exists()
-
-    def read(self, record: str) -> ECG:
-        """One record by its `ecg_id`."""
-        return read_ecg(self.path(record))

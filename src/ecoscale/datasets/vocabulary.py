@@ -1,4 +1,4 @@
-"""From a collection's codes to findings: the table `mappings.csv`, each row with its reason."""
+"""From a collection's codes to findings: the tables in `mappings/`, one a coding scheme, each row with its reason."""
 
 from __future__ import annotations
 
@@ -37,17 +37,26 @@ class Mapping:
 @cache
 def mappings(scheme: str) -> tuple[Mapping, ...]:
     """The rows of one coding scheme."""
+    folder = files("ecoscale.datasets").joinpath("mappings")
+    schemes = sorted(
+        table.name.removesuffix(".csv").upper() for table in folder.iterdir() if table.name.endswith(".csv")
+    )
+    if scheme not in schemes:
+        raise DatasetError(f"no mapping for the coding scheme {scheme!r}; there are {', '.join(schemes)}")
     values = {"present": PRESENT, "unknown": UNKNOWN}
-    table = files("ecoscale.datasets").joinpath("mappings.csv").read_text(encoding="utf-8")
-    rows = [
-        Mapping(row["finding"], row["scheme"], row["code"], row["meaning"], values[row["value"]], row["reason"])
+    table = folder.joinpath(f"{scheme.lower()}.csv").read_text(encoding="utf-8")
+    return tuple(
+        Mapping(row["finding"], scheme, row["code"], row["meaning"], values[row["value"]], row["reason"])
         for row in csv.DictReader(table.splitlines())
-    ]
-    found = tuple(row for row in rows if row.scheme == scheme)
-    if not found:
-        schemes = ", ".join(sorted({row.scheme for row in rows}))
-        raise DatasetError(f"no mapping for the coding scheme {scheme!r}; there are {schemes}")
-    return found
+    )
+
+
+@cache
+def unannotated(finding: str) -> dict[str, str]:
+    """The collections, or parts of one, in which a finding was not annotated, with the reason (`unannotated.csv`)."""
+    table = files("ecoscale.datasets").joinpath("unannotated.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(table.splitlines())
+    return {row["collection"]: row["reason"] for row in rows if row["finding"] == finding}
 
 
 def label_matrix(codes: Iterable[Codes[str]], findings: Sequence[str], scheme: str) -> NDArray[np.int8]:
@@ -58,7 +67,9 @@ def label_matrix(codes: Iterable[Codes[str]], findings: Sequence[str], scheme: s
     """
     by_finding = {finding: [m for m in mappings(scheme) if m.finding == finding] for finding in findings}
     if without := [finding for finding, rows in by_finding.items() if not rows]:
-        raise DatasetError(f"no {scheme} code is mapped to {', '.join(without)}; see ecoscale/datasets/mappings.csv")
+        raise DatasetError(
+            f"no {scheme} code is mapped to {', '.join(without)}; see ecoscale/datasets/mappings/{scheme.lower()}.csv"
+        )
     rules = [
         ({m.code for m in rows if m.value == PRESENT}, {m.code for m in rows if m.value == UNKNOWN})
         for rows in (by_finding[finding] for finding in findings)

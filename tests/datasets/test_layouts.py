@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ecoscale.cli import app
+from ecoscale.datasets.layouts import write_code15, write_wfdb
 from ecoscale.datasets.synthetic import EVEN_PREVALENCE, synthetic_collection
-from ecoscale.datasets.synthetic_files import write_code15, write_wfdb
 from ecoscale.datasets.synthetic_heart import GENERATED
 from ecoscale.ecg import ECG, LEADS
 from ecoscale.errors import DatasetError, SignalError
