@@ -15,7 +15,7 @@ import numpy as np
 from ecoscale.errors import LeadError, SignalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -192,22 +192,19 @@ class ECG:
         present = [lead for lead in LIMB_LEADS if lead in self.leads]
         if not {"I", "II"} <= set(present):
             return {}
-        limb = self.select(present).signal.astype(np.float64)
-        limb = limb[:, np.isfinite(limb).all(axis=0)]
+        limb = self.select(present).signal
+        finite = np.isfinite(limb).all(axis=0)
+        limb = (limb if finite.all() else limb[:, finite]).astype(np.float64)
         if limb.size == 0:
             return {}
         # The mean, because it is linear as the identities are: medians of exact leads do not add up.
-        limb = limb - np.mean(limb, axis=1, keepdims=True)
+        limb -= np.mean(limb, axis=1, keepdims=True)
         size = float(np.sqrt(np.mean(limb**2)))
         if size == 0:
             return {}
-        rows = dict(zip(present, limb, strict=True))
-        pair = np.stack([rows["I"], rows["II"]])
-        return {
-            lead: float(np.sqrt(np.mean((row - _LIMB_FROM_I_II[lead] @ pair) ** 2))) / size
-            for lead, row in rows.items()
-            if lead not in ("I", "II")
-        }
+        difference = limb - np.stack([_LIMB_FROM_I_II[lead] for lead in present]) @ limb[_rows(present, ("I", "II"))]
+        residual = np.sqrt(np.einsum("ij,ij->i", difference, difference) / limb.shape[1]) / size
+        return {lead: float(value) for lead, value in zip(present, residual, strict=True) if lead not in ("I", "II")}
 
     def check(self) -> tuple[str, ...]:
         """What is doubtful about this recording, each as `code: explanation`; empty when nothing is.
@@ -225,27 +222,25 @@ class ECG:
                 + " not a number; filled by interpolation for classification"
             )
         whole = self.fill_gaps().signal
-        flat = [
-            f"{lead} {run / self.rate:.1f} s"
-            for lead, row in zip(self.leads, whole, strict=True)
-            if (run := longest_run(row)) >= min(FLAT_SECONDS * self.rate, self.n_samples)
-        ]
-        if flat:
+        if flat := [f"{lead} {run / self.rate:.1f} s" for lead, run in self._flat_leads(whole)]:
             found.append(f"flat_lead: no change at all in {', '.join(flat)}; electrode off, or padding")
-        saturated = [lead for lead, row in zip(self.leads, whole, strict=True) if _saturated(row, self.rate)]
-        if saturated:
+        lowest, highest = whole.min(axis=1), whole.max(axis=1)
+        if saturated := self._saturated_leads(whole, lowest, highest):
             found.append(f"saturated: {', '.join(saturated)} rests at its extreme value; the amplifier clipped")
-        centred = np.abs(whole - np.median(whole, axis=1, keepdims=True))
+        span = highest - lowest
+        # Only where a lead spans so much can it be that far from its median.
+        wide = np.flatnonzero(span > LARGEST_MILLIVOLT)
         # A percentile, so that one pacing spike or glitch does not condemn the unit.
-        large = np.percentile(centred, 99.5, axis=1)
-        if too_large := [lead for lead, value in zip(self.leads, large, strict=True) if value > LARGEST_MILLIVOLT]:
+        centred = np.abs(whole[wide] - np.median(whole[wide], axis=1, keepdims=True))
+        large = dict(zip(wide.tolist(), np.percentile(centred, 99.5, axis=1), strict=True))
+        if too_large := {row: value for row, value in large.items() if value > LARGEST_MILLIVOLT}:
             found.append(
-                f"implausible_amplitude: {', '.join(too_large)} reach {large.max():.3g} mV; is the unit or gain right?"
+                f"implausible_amplitude: {', '.join(self.leads[row] for row in too_large)} reach "
+                f"{max(too_large.values()):.3g} mV; is the unit or gain right?"
             )
-        elif np.ptp(whole, axis=1).max() < SMALLEST_MILLIVOLT:
+        elif span.max() < SMALLEST_MILLIVOLT:
             found.append(
-                f"implausible_amplitude: no lead spans more than {np.ptp(whole, axis=1).max():.3g} mV; "
-                "is the unit or gain right?"
+                f"implausible_amplitude: no lead spans more than {span.max():.3g} mV; is the unit or gain right?"
             )
         wrong = {lead: value for lead, value in self.einthoven_residual().items() if value > LARGEST_RESIDUAL}
         if wrong:
@@ -257,6 +252,29 @@ class ECG:
         if self.duration < SHORTEST_SECONDS:
             found.append(f"short_signal: {self.duration:.2f} s; rhythm needs at least {SHORTEST_SECONDS:g} s")
         return tuple(found)
+
+    def _flat_leads(self, whole: NDArray[np.float32]) -> list[tuple[str, int]]:
+        """Leads that rest for `FLAT_SECONDS`, each with its longest rest in samples."""
+        shortest = min(FLAT_SECONDS * self.rate, self.n_samples)
+        # A rest that long holds two neighbours of every set of samples half as far apart; most leads have no such two.
+        apart = whole[:, :: max(1, int(shortest / 2))]
+        suspects = np.flatnonzero((apart[:, 1:] == apart[:, :-1]).any(axis=1) | (apart.shape[1] < 2))
+        runs = [(self.leads[row], longest_run(whole[row])) for row in suspects]
+        return [(lead, run) for lead, run in runs if run >= shortest]
+
+    def _saturated_leads(
+        self, whole: NDArray[np.float32], lowest: NDArray[np.float32], highest: NDArray[np.float32]
+    ) -> list[str]:
+        """Leads that rest at their largest or smallest value, well away from their median."""
+        shortest = max(3, int(np.ceil(SATURATED_SECONDS * self.rate)))
+        found = []
+        for extreme in (lowest, highest):
+            resting = whole == extreme[:, None]
+            for row in np.flatnonzero(np.count_nonzero(resting, axis=1) >= shortest):
+                edges = np.flatnonzero(np.diff(resting[row], prepend=False, append=False))
+                if (edges[1::2] - edges[::2]).max() >= shortest and abs(extreme[row] - np.median(whole[row])) > 1.0:
+                    found.append(self.leads[row])
+        return [lead for lead in self.leads if lead in found]
 
 
 def _is_rate(rate: object) -> bool:
@@ -270,14 +288,5 @@ def longest_run(row: ArrayLike) -> int:
     return int(np.diff(edges).max())
 
 
-def _saturated(row: NDArray[np.float32], rate: float) -> bool:
-    """Whether a lead rests at its largest or smallest value, well away from its median."""
-    shortest = max(3, int(np.ceil(SATURATED_SECONDS * rate)))
-    median = np.median(row)
-    for extreme in (row.max(), row.min()):
-        if abs(extreme - median) > 1.0:
-            at_limit = np.concatenate(([False], row == extreme, [False]))
-            edges = np.flatnonzero(at_limit[1:] != at_limit[:-1])
-            if (edges[1::2] - edges[::2]).max() >= shortest:
-                return True
-    return False
+def _rows(leads: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    return [leads.index(lead) for lead in wanted]
