@@ -8,7 +8,20 @@ from ecoscale import __version__
 from ecoscale.findings import DISCLAIMER
 
 GROUPS = {"datasets": ("list", "describe")}
-VERBS = ("predict", "info", "demo", "train", "evaluate", "pack", *GROUPS, "models", "complexity", "design", "synth")
+VERBS = (
+    "predict",
+    "info",
+    "demo",
+    "prepare",
+    "train",
+    "evaluate",
+    "pack",
+    *GROUPS,
+    "models",
+    "complexity",
+    "design",
+    "synth",
+)
 LINES = [*((verb,) for verb in VERBS), *((group, verb) for group, verbs in GROUPS.items() for verb in verbs)]
 
 

@@ -20,6 +20,7 @@ from ecoscale.cli.info import info
 from ecoscale.cli.models import models
 from ecoscale.cli.pack import pack
 from ecoscale.cli.predict import predict
+from ecoscale.cli.prepare import prepare
 from ecoscale.cli.synth import synth
 from ecoscale.cli.train import train
 from ecoscale.errors import EcoscaleError
@@ -62,6 +63,7 @@ app = typer.Typer(
 )
 for group, verbs in (
     ("Use", (predict, info, demo)),
+    ("Data", (prepare,)),
     ("Train and measure", (train, evaluate, pack)),
     ("Networks", (models, complexity, design)),
     ("Make", (synth,)),

@@ -13,7 +13,8 @@ def train(
         Path, typer.Argument(help="A recipe (YAML); see recipes/.", metavar="RECIPE", show_default=False)
     ],
     data: Annotated[
-        list[str], typer.Option(help="Where a collection lies, as NAME=FOLDER; once for each.", show_default=False)
+        list[str],
+        typer.Option(help="Where a collection or its store lies: NAME=FOLDER.", show_default=False),
     ],
     out: Annotated[
         Path | None,
@@ -41,6 +42,7 @@ def train(
     from rich.console import Console
 
     from ecoscale.cli._output import pairs, tracked
+    from ecoscale.datasets.preparing import silent
     from ecoscale.errors import MissingExtraError
 
     try:
@@ -62,7 +64,7 @@ def train(
         folder,
         stores=stores,
         resume=resume,
-        progress=None if quiet else tracked,
+        progress=silent if quiet else tracked,
         show_progress=not quiet,
     )
     best = max(run.history, key=lambda row: row["val_macro_auroc"])

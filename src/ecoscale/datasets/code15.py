@@ -13,9 +13,9 @@ A folder need not hold all 18 parts: exams whose part is absent are left out, an
 
 from __future__ import annotations
 
+import re
+from itertools import compress
 from pathlib import Path
-
-import numpy as np
 
 from ecoscale.datasets.archive import Archive
 from ecoscale.datasets.collection import Collection, read_table
@@ -53,14 +53,16 @@ class Code15(Collection):
         if rows["exam_id"].duplicated().any():
             raise DatasetError(f"{table}: exam_id {rows.exam_id[rows.exam_id.duplicated()].iloc[0]} occurs twice")
         notes = []
-        at_hand = {str(exam): part for part in sorted(rows["trace_file"].unique()) for exam in self._exam_ids(part)}
-        present = np.array([exam in at_hand for exam in rows["exam_id"]], dtype=bool)
-        if not present.all():
-            notes.append(f"{np.sum(~present):,} of {len(rows):,} exams of {TABLE} have no tracing in this folder")
-        if strangers := len(set(at_hand) - set(rows["exam_id"])):
+        # In the order of the tracings, in which reading them is fast.
+        parts = sorted(rows["trace_file"].unique(), key=lambda part: [int(n) for n in re.findall(r"\d+", part)])
+        at_hand = {str(exam): part for part in parts for exam in self._exam_ids(part)}
+        stated = set(rows["exam_id"])
+        if lacking := len(stated - at_hand.keys()):
+            notes.append(f"{lacking:,} of {len(rows):,} exams of {TABLE} have no tracing in this folder")
+        if strangers := len(at_hand.keys() - stated):
             notes.append(f"{strangers:,} tracings have no row in {TABLE} and are left out")
         self.notes = tuple(notes)
-        rows = rows.loc[present]
+        rows = rows.set_index("exam_id", drop=False).loc[[exam for exam in at_hand if exam in stated]]
         if rows.empty:
             raise DatasetError(
                 f"{self.directory}: none of the exams of {TABLE} has a tracing here; are the parts missing?"
@@ -70,7 +72,7 @@ class Code15(Collection):
             {
                 "patient": rows["patient_id"].to_numpy(),
                 "fold": 0,
-                "codes": [frozenset(name for name, on in zip(columns, row, strict=True) if on) for row in flags],
+                "codes": [frozenset(compress(columns, row)) for row in flags],
                 "path": [at_hand[exam] for exam in rows["exam_id"]],
             },
             index=pd.Index(rows["exam_id"], name="record"),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN, label_matrix, unannotated
+from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN, label_matrix, mappings, unannotated
 from ecoscale.errors import DatasetError
+from ecoscale.findings import FINDINGS
 from ecoscale.formats import Recording
 
 if TYPE_CHECKING:
@@ -61,6 +62,12 @@ class Collection(ABC):
     def recognises(cls, directory: Path) -> bool:
         """Whether a folder holds this collection, by its content."""
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The findings of the vocabulary that its codes can state."""
+        stated = {row.finding for row in mappings(self.scheme)}
+        return tuple(name for name in FINDINGS if name in stated)
+
     def recording(self, record: str) -> Recording:
         """Where a record lies and how it is read; small, and fit to be sent to another process."""
         return Recording(self.path(record))
@@ -73,7 +80,7 @@ class Collection(ABC):
         """The file that holds a record. Raises `DatasetError` for an id that is not in the collection."""
         if record not in self.records.index:
             raise DatasetError(f"{self.directory}: {self.title} has no record {record!r} here")
-        return self.directory / str(self.records.loc[record, "path"])
+        return self.directory / str(self.records.at[record, "path"])  # noqa: PD008 - ten times as fast as loc
 
     @classmethod
     def label(cls, records: pd.DataFrame, findings: Sequence[str]) -> NDArray[np.int8]:

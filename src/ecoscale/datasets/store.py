@@ -1,187 +1,208 @@
 """The prepared store: a collection's records conformed once, memory-mapped, beside a table and a manifest.
 
-`signals.npy` holds int16 `(records, leads, window)` in steps of `STEP` mV, `records.csv` the ids, patients, folds and
-warnings, `manifest.json` what they were made from. A store is written beside its place, in a folder `*.building`, and
-moved there when it is whole, so that a half-written one is never taken for a store.
+A folder of three files. `signals.npy` holds `(records, leads, window)`, int16 in steps of `STEP` mV or float16 in mV, a
+row for each record of the collection; `records.parquet` the records that could be read, each with its `row`, patient,
+fold, codes, warnings and a column of labels for each finding (null: unknown); `manifest.json` what they were made from,
+with checksums, and why the other records could not be read. `ecoscale.datasets.preparing` writes it; its presence
+under its own name says that it is whole.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ecoscale.errors import DatasetError, EcoscaleError
-from ecoscale.preparation import REVISION, Preparation
+from ecoscale.datasets.collection import named_collection
+from ecoscale.errors import DatasetError, MissingExtraError
+from ecoscale.preparation import Preparation  # noqa: TC001 - pydantic reads it at run time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd
-    from numpy.typing import NDArray
-
-    from ecoscale.datasets.collection import Collection
+    from numpy.typing import ArrayLike, NDArray
 
 STEP = 0.001
 """Millivolts for each step of the stored integers: the resolution of PTB-XL, and +-32 mV of range."""
 
-_MANIFEST, _SIGNALS, _RECORDS = "manifest.json", "signals.npy", "records.csv"
-_COLUMNS = ("record", "patient", "fold", "warnings")
+BLOCK = 128
+"""Records that are written, and carry a checksum, together."""
+
+MANIFEST, SIGNALS, RECORDS = "manifest.json", "signals.npy", "records.parquet"
+TABLE_COLUMNS = ("record", "row", "patient", "fold", "path", "codes", "warnings")
+
+DType = Literal["int16", "float16"]
 
 
-@dataclass(frozen=True)
+class Manifest(BaseModel):
+    """What a store was made from. `unreadable` maps records to the reason; `checksums` are SHA-256."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[2] = 2
+    collection: str
+    title: str
+    source: str
+    licence: str
+    directory: str
+    records: int
+    records_digest: str
+    preparation: Preparation
+    dtype: DType
+    revision: str
+    digest: str
+    ecoscale: str
+    step_mv: float | None
+    notes: tuple[str, ...]
+    unreadable: dict[str, str]
+    checksums: dict[str, str | list[str]]
+
+
+@dataclass(frozen=True, eq=False)
 class PreparedStore:
-    """An open store. `signals` is a read-only memory map of int16; multiply by `STEP` for mV."""
+    """An open store: read any records of it, from as many processes as you like.
+
+    `signals` is a read-only memory map. Sending a store to another process sends its path, not its content. `table`
+    replaces what the store says about patients, folds and codes, in the same records and order.
+    """
 
     path: Path
-    signals: NDArray[np.int16]
-    records: pd.DataFrame
-    manifest: dict
+    manifest: Manifest
+    signals: NDArray[np.int16] | NDArray[np.float16] = field(repr=False)
+    table: pd.DataFrame | None = field(default=None, repr=False)
+
+    def __reduce__(self) -> tuple:
+        return _reopen, (self.path, self.table)
 
     def __len__(self) -> int:
-        return len(self.records)
+        return self.manifest.records - len(self.manifest.unreadable)
+
+    @property
+    def preparation(self) -> Preparation:
+        """How its records were prepared."""
+        return self.manifest.preparation
+
+    @cached_property
+    def records(self) -> pd.DataFrame:
+        """The table of readable records by id: `row`, `patient`, `fold`, `path`, `warnings`, and `part` if any."""
+        columns = [name for name in (*TABLE_COLUMNS, "part") if name != "codes"]
+        stored = self._read_table(columns)
+        return stored if self.table is None else stored.assign(patient=self.table["patient"], fold=self.table["fold"])
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """The row of `signals` for each record of `records`."""
+        return self.records["row"].to_numpy(dtype=np.int64)
+
+    def read(self, positions: ArrayLike) -> NDArray[np.float32]:
+        """Signals `(records, leads, window)` in mV, of the records at these positions in `records`."""
+        signals = self.signals[self.rows[np.asarray(positions)]].astype(np.float32)
+        return signals if self.manifest.step_mv is None else np.multiply(signals, STEP, out=signals)
+
+    @cached_property
+    def stated(self) -> pd.DataFrame:
+        """What the labels are made from: `codes`, and `part` if any, of each record."""
+        stated = self._read_table(["record", "codes", "part"]) if self.table is None else self.table
+        return stated.filter(["codes", "part"])
+
+    @property
+    def codes(self) -> pd.Series:
+        """Each record's codes, in the collection's own scheme."""
+        return self.stated.codes
+
+    def labels(self, findings: Sequence[str]) -> NDArray[np.int8]:
+        """Labels `(records, findings)` from the records' codes: present 1, absent 0, unknown -1."""
+        return named_collection(self.manifest.collection).label(self.stated, findings)
+
+    def warnings(self) -> dict[str, int]:
+        """How many records carry each warning, by its code, the most frequent first."""
+        codes = self.records["warnings"].str.extractall(r"(?m)^(?P<code>\w+):")["code"]
+        return {str(code): int(count) for code, count in codes.value_counts().items()}
+
+    def verify(self, progress: Callable[[Iterable[int]], Iterable[int]] = iter) -> None:
+        """Compare every byte with the manifest's checksums. Raises `DatasetError` naming the first damaged records."""
+        if file_digest(self.path / RECORDS) != self.manifest.checksums[RECORDS]:
+            raise _damaged(self.path, f"{RECORDS} is not what was written")
+        for block in progress(range(len(self.manifest.checksums[SIGNALS]))):
+            rows = self.signals[block * BLOCK : (block + 1) * BLOCK]
+            if hashlib.sha256(rows.tobytes()).hexdigest() != self.manifest.checksums[SIGNALS][block]:
+                last = min((block + 1) * BLOCK, len(self.signals)) - 1
+                raise _damaged(self.path, f"rows {block * BLOCK} to {last} of {SIGNALS} are not what was written")
+
+    def _read_table(self, columns: Sequence[str]) -> pd.DataFrame:
+        import pandas as pd
+
+        parquet = parquet_module()
+        try:
+            file = parquet.ParquetFile(self.path / RECORDS)
+            there = file.schema_arrow.names
+            if missing := [name for name in TABLE_COLUMNS if name not in there]:
+                raise _damaged(self.path, f"{RECORDS} has no column {', '.join(missing)}")
+            if file.metadata.num_rows != len(self):
+                raise _damaged(self.path, f"{RECORDS} has {file.metadata.num_rows} rows; expected {len(self)}")
+            table = file.read([name for name in columns if name in there]).to_pandas()
+        except (OSError, ValueError) as error:
+            raise _damaged(self.path, str(error)) from error
+        table = table.set_index(pd.Index(table.pop("record"), name="record", dtype=object))
+        if "codes" in table:
+            table["codes"] = [frozenset(codes) for codes in table["codes"]]
+        return table
+
+
+def is_store(path: str | Path) -> bool:
+    """Whether a folder holds a prepared store, by its manifest."""
+    return (Path(path) / MANIFEST).is_file() and (Path(path) / SIGNALS).is_file()
 
 
 def open_store(path: str | Path) -> PreparedStore:
-    """Open a store. Raises `DatasetError` if it is not a whole one: its three files must agree with each other."""
-    import pandas as pd
+    """Open a store, in milliseconds at any size: nothing but the manifest is read.
 
+    Raises `DatasetError` if it is not a whole one: its files must agree with each other.
+    """
     path = Path(path)
     try:
-        manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
-        made_with = Preparation(**manifest["preparation"])
-        n_records = manifest["records"] - len(manifest["unreadable"])
-        signals = np.load(path / _SIGNALS, mmap_mode="r")
-        records = pd.read_csv(path / _RECORDS, dtype={"record": str, "patient": str}, keep_default_na=False)
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: not a whole prepared store ({error}); delete it and prepare again") from error
-    shape = (n_records, made_with.n_leads, made_with.window)
-    if signals.dtype != np.int16 or signals.shape != shape:
-        raise DatasetError(
-            f"{path}: {_SIGNALS} is {signals.dtype} of shape {signals.shape}; {_MANIFEST} says int16 of {shape}; "
-            "delete the store and prepare again"
-        )
-    if tuple(records.columns) != _COLUMNS or len(records) != n_records:
-        raise DatasetError(
-            f"{path}: {_RECORDS} has {len(records)} rows of {', '.join(map(str, records.columns))}; expected "
-            f"{n_records} of {', '.join(_COLUMNS)}; delete the store and prepare again"
-        )
-    return PreparedStore(path, signals, records.set_index("record"), manifest)
+        manifest = Manifest.model_validate_json((path / MANIFEST).read_bytes())
+        signals = np.load(path / SIGNALS, mmap_mode="r")
+        if not (path / RECORDS).is_file():
+            raise FileNotFoundError(f"{RECORDS} is missing")
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{MANIFEST}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise _damaged(path, what) from error
+    except (OSError, EOFError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    shape = (manifest.records, manifest.preparation.n_leads, manifest.preparation.window)
+    if signals.dtype != manifest.dtype or signals.shape != shape:
+        found = f"{SIGNALS} is {signals.dtype} of shape {signals.shape}; {MANIFEST} says {manifest.dtype} of {shape}"
+        raise _damaged(path, found)
+    return PreparedStore(path, manifest, signals)
 
 
-def prepare_store(
-    collection: Collection,
-    preparation: Preparation,
-    root: str | Path,
-    *,
-    progress: Callable[[Iterable[str], str], Iterable[str]] = lambda records, _description: records,
-) -> PreparedStore:
-    """The store of a collection under `root`, made if it is not there yet.
-
-    Its folder's name carries a digest of the records' names and files, of the preparation but for the scale, which is
-    applied on reading, and of its `REVISION`; delete the store if signals change under the same name. Patients
-    and folds are always those of the collection as it is now. A record longer than the window gives its middle window.
-    Records that cannot be read are listed in the manifest (`unreadable`, with the reason) and left out; `DatasetError`
-    is raised if that is all of them. `progress(iterable, description)` may wrap the loop.
-    """
-    key = _key(collection, preparation)
-    path = Path(root) / f"{collection.name}-{key['digest'][:12]}"
-    if not path.exists():
-        _build(path, key, collection, preparation, progress)
+def _reopen(path: Path, table: pd.DataFrame | None) -> PreparedStore:
     store = open_store(path)
-    people = collection.records.loc[store.records.index, ["patient", "fold"]]
-    return replace(store, records=people.assign(warnings=store.records["warnings"]))
+    return PreparedStore(path, store.manifest, store.signals, table)
 
 
-def _build(
-    path: Path,
-    key: dict,
-    collection: Collection,
-    preparation: Preparation,
-    progress: Callable[[Iterable[str], str], Iterable[str]],
-) -> None:
-    """Write a store beside its place, then move it there; other processes may be doing the same."""
-    building = path.with_name(f"{path.name}.{uuid4().hex}.building")
-    building.mkdir(parents=True)
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def parquet_module():
+    """`pyarrow.parquet`, or the error that says how to get it."""
     try:
-        shape = (len(collection), preparation.n_leads, preparation.window)
-        signals = np.lib.format.open_memmap(building / _SIGNALS, mode="w+", dtype=np.int16, shape=shape)
-        kept, warnings, unreadable = _fill(signals, collection, preparation, progress)
-        signals.flush()
-        del signals
-        if unreadable:
-            whole = np.load(building / _SIGNALS, mmap_mode="r")
-            np.save(building / "kept.npy", whole[: len(kept)])
-            del whole
-            (building / "kept.npy").replace(building / _SIGNALS)
-        table = collection.records.loc[kept, ["patient", "fold"]].assign(warnings=warnings)
-        table.to_csv(building / _RECORDS, index_label="record")
-        manifest = key | {"unreadable": unreadable, "step_mv": STEP}
-        (building / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        building.rename(path)
-    except OSError:
-        # Another process may have finished the same store first, and cleared this one away as below.
-        if not path.exists():
-            raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    for leftover in path.parent.glob(f"{path.name}.*building"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("a prepared store", "pyarrow", "data") from error
+    return pyarrow.parquet
 
 
-def _fill(
-    signals: NDArray[np.int16],
-    collection: Collection,
-    preparation: Preparation,
-    progress: Callable[[Iterable[str], str], Iterable[str]],
-) -> tuple[list[str], list[str], dict[str, str]]:
-    """Write the records that can be read into the first rows; their ids, their warnings, and the others' errors."""
-    kept: list[str] = []
-    warnings: list[str] = []
-    unreadable: dict[str, str] = {}
-    limits = np.iinfo(np.int16)
-    for record in progress(collection.records.index, f"preparing {collection.title}"):
-        try:
-            ecg = collection.read(record)
-            signal = preparation.conform(ecg)
-        except EcoscaleError as error:
-            unreadable[record] = str(error)
-            continue
-        start = max(0, signal.shape[1] - preparation.window) // 2
-        steps = np.rint(preparation.pad(signal[:, start : start + preparation.window]) / STEP)
-        found = [*ecg.check(), *preparation.warnings(ecg)]
-        if len(preparation.starts(signal.shape[1])) > 1:
-            found.append(f"cropped: the middle {preparation.seconds:g} s of {ecg.duration:.2f} s are in the store")
-        if np.abs(steps).max() > limits.max:
-            found.append(f"clipped: above {limits.max * STEP:.1f} mV in the prepared store")
-        signals[len(kept)] = np.clip(steps, limits.min, limits.max)
-        kept.append(record)
-        warnings.append("\n".join(found))
-    if not kept:
-        first = next(iter(unreadable.values()), "it is empty")
-        raise DatasetError(f"{collection.directory}: no record of {collection.title} could be read; first: {first}")
-    return kept, warnings, unreadable
-
-
-def _key(collection: Collection, preparation: Preparation) -> dict:
-    """What a store depends on, with a digest of it."""
-    records = collection.records
-    identity = hashlib.sha256(
-        "\n".join(f"{r} {p}" for r, p in zip(records.index, records["path"], strict=True)).encode()
-    )
-    made_from = {
-        "collection": collection.name,
-        "directory": str(collection.directory.resolve()),
-        "records": len(collection),
-        "records_digest": identity.hexdigest(),
-        "preparation": preparation.model_dump(exclude={"mean", "scale", "overlap"}),
-        "ecoscale": REVISION,
-    }
-    digest = hashlib.sha256(json.dumps(made_from, sort_keys=True, default=str).encode()).hexdigest()
-    return made_from | {"digest": digest}
+def _damaged(path: Path, what: str) -> DatasetError:
+    return DatasetError(f"{path}: not a whole prepared store ({what}); delete it and prepare again")

@@ -18,7 +18,7 @@ from ecoscale.formats.leads import canonical_leads, twelve_lead_ecg
 from ecoscale.formats.quantities import agreed_rate, refuse_other_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -71,32 +71,94 @@ def read(
     Raises `FormatError` for another HDF5, an exam that is not in it or that is all zeros, `MissingExtraError` without
     h5py.
     """
-    agreed_rate(RATE, rate, source, "the rate of the CODE collections")
-    refuse_other_unit(["mV"], unit, source, "the unit of the CODE collections")
-    given = None if leads is None else canonical_leads(leads, source)
+    with open_exams(path, source) as file:
+        return file.read(record, rate=rate, unit=unit, leads=leads)
+
+
+@contextmanager
+def open_exams(path: Path, source: str | None = None) -> Iterator[ExamFile]:
+    """The file, kept open to read many exams. Raises `FormatError` if it is not one of a CODE collection."""
+    source = str(path) if source is None else source
     with _open(path, source) as file:
-        tracings = _tracings(file, source)
-        ids = _exam_ids(file, len(tracings), source)
-        row, record = _row(ids, len(tracings), record, source)
-        signal = np.asarray(tracings[row], dtype=np.float32).T
-        present = np.flatnonzero((signal != 0).any(axis=0))
+        yield ExamFile(file, source)
+
+
+class ExamFile:
+    """An open HDF5 of a CODE collection; see `open_exams`."""
+
+    def __init__(self, file: Any, source: str) -> None:
+        self.source = source
+        self._tracings = _tracings(file, source)
+        self._ids = _exam_ids(file, len(self._tracings), source)
+        self._inflate = _inflating(self._tracings)
+
+    def read(
+        self,
+        record: str | None = None,
+        *,
+        rate: float | None = None,
+        unit: str | None = None,
+        leads: Sequence[str] | None = None,
+    ) -> ECG:
+        """One exam, with the errors of `ecoscale.formats.code_hdf5.read`."""
+        source = self.source
+        agreed_rate(RATE, rate, source, "the rate of the CODE collections")
+        refuse_other_unit(["mV"], unit, source, "the unit of the CODE collections")
+        given = None if leads is None else canonical_leads(leads, source)
+        row, record = _row(self._ids, len(self._tracings), record, source)
+        with _damage(source):
+            tracing = self._signal(row)
+        present = np.flatnonzero(tracing.any(axis=1))
         if present.size == 0:
             raise FormatError(f"{source}: exam {record} is all zeros: the publisher has no signal for it; leave it out")
         first, end = int(present[0]), int(present[-1]) + 1
-        rest = signal.shape[1] - end
-        signal = signal[:, first:end]
-        order, notes = (LEADS, []) if ids is not None else _code_test_order(signal, tracings, record, source, given)
-    if given not in (None, order):
-        raise FormatError(
-            f"{source}: leads={' '.join(given or ())} was given, but exam {record} holds {' '.join(order)}; "
-            "leave leads out"
-        )
-    if first or rest:
-        notes.append(
-            f"padding_removed: {first / RATE:.2f} s at the start and {rest / RATE:.2f} s at the end were zeros in "
-            "every lead"
-        )
-    return twelve_lead_ecg(signal, order, rate=RATE, source=source, record=record, notes=notes)
+        rest = len(tracing) - end
+        # Each lead in one piece: all that follows goes along the leads.
+        signal = np.ascontiguousarray(tracing[first:end].T)
+        order, notes = LEADS, []
+        if self._ids is None:
+            order, notes = _code_test_order(signal, self._tracings, record, source, given)
+        if given not in (None, order):
+            raise FormatError(
+                f"{source}: leads={' '.join(given or ())} was given, but exam {record} holds {' '.join(order)}; "
+                "leave leads out"
+            )
+        if first or rest:
+            notes.append(
+                f"padding_removed: {first / RATE:.2f} s at the start and {rest / RATE:.2f} s at the end were zeros in "
+                "every lead"
+            )
+        return twelve_lead_ecg(signal, order, rate=RATE, source=source, record=record, notes=notes)
+
+    def _signal(self, row: int) -> NDArray[np.float32]:
+        """One row of `tracings`, `(samples, leads)`."""
+        if self._inflate is not None:
+            # Half the time of h5py's own way, which inflates by zlib and copies by hyperslab.
+            try:
+                unfiltered, packed = self._tracings.id.read_direct_chunk((row, 0, 0))
+            except OSError:  # a chunk that was never written: h5py gives its fill value
+                pass
+            else:
+                if not unfiltered:
+                    return np.frombuffer(self._inflate(packed), "<f4").reshape(self._tracings.shape[1:])
+        return np.asarray(self._tracings[row], dtype=np.float32)
+
+
+def _inflating(tracings: Any) -> Callable[[bytes], bytes] | None:
+    """How to unpack a chunk where each holds one exam by gzip alone, as CODE-15%'s do; None for any other layout."""
+    plain = (tracings.compression, tracings.shuffle, tracings.fletcher32, tracings.dtype) == (
+        "gzip",
+        False,
+        False,
+        "<f4",
+    )
+    if not plain or tracings.chunks != (1, *tracings.shape[1:]):
+        return None
+    try:
+        from isal.isal_zlib import decompress
+    except ImportError:  # an extra; the standard library takes twice as long
+        from zlib import decompress
+    return decompress
 
 
 @contextmanager
@@ -105,12 +167,18 @@ def _open(path: Path, source: str) -> Iterator[Any]:
         import h5py
     except ImportError:
         raise MissingExtraError("reading HDF5", "h5py", "formats") from None
+    with _damage(source), h5py.File(path, "r") as file:
+        yield file
+
+
+@contextmanager
+def _damage(source: str) -> Iterator[None]:
+    """What h5py raises about a damaged file as a `FormatError`."""
     try:
-        with h5py.File(path, "r") as file:
-            yield file
+        yield
     except EcoscaleError:
         raise
-    except Exception as error:  # h5py lets OSError, KeyError, ValueError and RuntimeError pass from damaged files
+    except Exception as error:  # OSError, KeyError, ValueError, RuntimeError, zlib.error
         raise FormatError(
             f"{source}: the HDF5 file cannot be read ({type(error).__name__}: {error}). Is it whole?"
         ) from error

@@ -1,10 +1,13 @@
-"""`find_recordings`: from files, folders and patterns to recordings, without reading a signal."""
+"""`find_recordings`: from files, folders and patterns to recordings; `read_recordings`: those in turn."""
 
 from __future__ import annotations
 
 import glob
 import os
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +16,7 @@ from ecoscale.formats import arrays, code_hdf5, dicom, wfdb_record
 from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ecoscale.ecg import ECG
 
@@ -46,6 +49,36 @@ def find_recordings(paths: Iterable[str | Path], *, tables: bool = False) -> Ite
             if key not in seen:
                 seen.add(key)
                 yield recording
+
+
+def read_recordings(recordings: Iterable[Recording]) -> Iterator[ECG | EcoscaleError]:
+    """The ECG of each recording in turn, or the error that reading it raised.
+
+    An HDF5 is opened once for the recordings of it that follow each other.
+    """
+    for path, group in groupby(recordings, key=attrgetter("path")):
+        members = list(group)
+        if len(members) > 1 and _content(path)[0] is Content.HDF5:
+            yield from _read_exams(path, members)
+        else:
+            for recording in members:
+                yield _outcome(recording.read)
+
+
+def _read_exams(path: Path, members: list[Recording]) -> Iterator[ECG | EcoscaleError]:
+    try:
+        with code_hdf5.open_exams(path) as file:
+            for recording in members:
+                yield _outcome(partial(file.read, recording.record))
+    except EcoscaleError as error:  # the file as a whole
+        yield from [error] * len(members)
+
+
+def _outcome(read: Callable[[], ECG]) -> ECG | EcoscaleError:
+    try:
+        return read()
+    except EcoscaleError as error:
+        return error
 
 
 def _at(path: str | Path, tables: bool, *, matched: bool = False) -> Iterator[Recording]:

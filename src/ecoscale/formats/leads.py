@@ -113,10 +113,11 @@ def twelve_lead_ecg(
             "from none"
         )
     finite = np.isfinite(signal)
-    largest = float(np.abs(signal, where=finite, out=np.zeros(signal.shape)).max(initial=0))
+    if not finite.all():
+        signal = np.where(finite, signal, np.nan)
+    largest = max(float(np.nanmax(signal)), -float(np.nanmin(signal))) if finite.any() else 0.0
     if largest > _LARGEST:
         raise FormatError(f"{source}: samples reach {largest:.3g} mV; expected an ECG: the unit or the gain is wrong")
-    signal = np.where(finite, signal, np.nan)
     ecg = ECG(signal, rate, tuple(leads), source=source, record=record, notes=tuple(notes))
     return ecg.derive_limb_leads().select(LEADS)
 

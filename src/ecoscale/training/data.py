@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightning
@@ -10,17 +11,17 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, in_part, open_collection
-from ecoscale.datasets.store import STEP, prepare_store
+from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, in_part, named_collection, open_collection
+from ecoscale.datasets.preparing import prepare_store, silent
+from ecoscale.datasets.store import is_store, open_store
 from ecoscale.errors import RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from ecoscale.datasets import Collection
+    from ecoscale.datasets.preparing import Progress
     from ecoscale.datasets.store import PreparedStore
     from ecoscale.training.recipe import Part, Recipe
 
@@ -64,8 +65,7 @@ class SignalBatches(Dataset):
         signals = np.empty((len(wanted), *self.examples[0].store.signals.shape[1:]), dtype=np.float32)
         for i, part in enumerate(self.examples):
             here = np.flatnonzero(self.origin[wanted] == i)
-            signals[here] = part.store.signals[self.rows[wanted[here]]]
-        signals *= STEP
+            signals[here] = part.store.read(self.rows[wanted[here]])
         return torch.from_numpy(signals), torch.from_numpy(self.labels[wanted])
 
 
@@ -94,7 +94,9 @@ class EpochBatches(Sampler):
 class ECGData(lightning.LightningDataModule):
     """Opens the collections, prepares their stores and serves the recipe's parts."""
 
-    def __init__(self, recipe: Recipe, directories: Mapping[str, Path], stores: Path, progress=None) -> None:
+    def __init__(
+        self, recipe: Recipe, directories: Mapping[str, Path], stores: Path, progress: Progress = silent
+    ) -> None:
         super().__init__()
         self.recipe = recipe
         if missing := [name for name in recipe.collections if name not in directories]:
@@ -102,36 +104,47 @@ class ECGData(lightning.LightningDataModule):
                 f"recipe {recipe.name} reads {', '.join(missing)}; say where it lies: "
                 + " ".join(f"--data {name}=DIRECTORY" for name in missing)
             )
-        options = {} if progress is None else {"progress": progress}
-        self.opened = {name: open_collection(directories[name], name) for name in recipe.collections}
         self.stores = {
-            name: prepare_store(collection, recipe.preparation, stores, **options)
-            for name, collection in self.opened.items()
+            name: self._store(name, Path(directories[name]), stores, progress) for name in recipe.collections
         }
         self.training = [self._part(part) for part in recipe.data.train]
         self.validation = [self._part(part) for part in recipe.data.validation]
         self._refuse_shared_patients()
         self._refuse_unmeasurable_validation()
 
+    def _store(self, name: str, directory: Path, stores: Path, progress: Progress) -> PreparedStore:
+        """The store of a collection, made under `stores` unless `directory` is one itself."""
+        if not is_store(directory):
+            return prepare_store(open_collection(directory, name), self.recipe.preparation, stores, progress=progress)
+        store = open_store(directory)
+        if store.manifest.collection != name:
+            raise RecipeError(f"{directory}: a store of {store.manifest.collection}; the recipe reads {name}")
+        asked = self.recipe.preparation.model_dump(exclude={"mean", "scale", "overlap"})
+        made = store.preparation.model_dump()
+        if wrong := [f"{key} {made[key]} (the recipe: {asked[key]})" for key in asked if made[key] != asked[key]]:
+            raise RecipeError(
+                f"{directory}: prepared with {', '.join(wrong)}; prepare another store from this recipe (ecoscale "
+                "prepare --recipe), or give the collection's own folder"
+            )
+        return store
+
     def _part(self, part: Part) -> Examples:
-        store, collection = self.stores[part.collection], self.opened[part.collection]
+        store = self.stores[part.collection]
         records = store.records
         rows = np.flatnonzero(in_part(records, part.folds, part.share))
         if not len(rows):
-            raise RecipeError(f"data: {part.model_dump(exclude_none=True)} selects no record of {collection.directory}")
-        where = collection.records.index.get_indexer(records.index)
-        labels = np.hstack((collection.labels(self.recipe.findings), self._auxiliary_labels(collection)))[where]
+            raise RecipeError(f"data: {part.model_dump(exclude_none=True)} selects no record of {store.path}")
+        labels = np.hstack((store.labels(self.recipe.findings), self._auxiliary_labels(store)))
         return Examples(part.collection, store, rows, labels[rows])
 
-    def _auxiliary_labels(self, collection: Collection) -> NDArray[np.int8]:
+    def _auxiliary_labels(self, store: PreparedStore) -> NDArray[np.int8]:
         """Labels `(records, codes)` of the recipe's auxiliary codes; unknown where the coding scheme is another."""
         auxiliary = self.recipe.auxiliary
         if auxiliary is None:
-            return np.empty((len(collection), 0), dtype=np.int8)
-        if auxiliary.scheme != collection.scheme:
-            return np.full((len(collection), len(auxiliary.codes)), UNKNOWN, dtype=np.int8)
-        codes = collection.records["codes"]
-        return np.array([[code in own for code in auxiliary.codes] for own in codes], dtype=np.int8)
+            return np.empty((len(store), 0), dtype=np.int8)
+        if auxiliary.scheme != named_collection(store.manifest.collection).scheme:
+            return np.full((len(store), len(auxiliary.codes)), UNKNOWN, dtype=np.int8)
+        return np.array([[code in own for code in auxiliary.codes] for own in store.codes], dtype=np.int8)
 
     def _refuse_shared_patients(self) -> None:
         training = {patient for part in self.training for patient in part.patients}
@@ -157,7 +170,7 @@ class ECGData(lightning.LightningDataModule):
         count, total, squares = 0, 0.0, 0.0
         for part in self.training:
             for rows in np.array_split(part.rows, -(-len(part.rows) // STATISTICS_ROWS)):
-                signals = part.store.signals[rows].astype(np.float64) * STEP
+                signals = part.store.read(rows).astype(np.float64)
                 count, total, squares = count + signals.size, total + signals.sum(), squares + (signals**2).sum()
         mean = total / count
         return float(mean), float(np.sqrt(squares / count - mean**2))

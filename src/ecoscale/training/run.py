@@ -25,6 +25,7 @@ import yaml
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, LearningRateMonitor, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from ecoscale.datasets.preparing import silent
 from ecoscale.errors import RecipeError
 from ecoscale.preparation import Preparation
 from ecoscale.training.data import ECGData
@@ -34,6 +35,8 @@ from ecoscale.training.recipe import Recipe
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from ecoscale.datasets.preparing import Progress
 
 MONITORED = "val_macro_auroc"
 _BEST, _LAST = "best.ckpt", "last.ckpt"
@@ -112,7 +115,7 @@ def train(
     *,
     stores: Path | None = None,
     resume: bool = False,
-    progress=None,
+    progress: Progress = silent,
     show_progress: bool = True,
 ) -> Run:
     """Train a recipe into `folder`, or go on with the run that is there (`resume`).
@@ -186,10 +189,10 @@ def _write_start(folder: Path, recipe: Recipe, preparation: Preparation, data: E
         "packages": {name: _version(name) for name in ("ecoscale", "torch", "lightning", "numpy", "scipy", "wfdb")},
         "stores": {
             name: {
-                "collection": data.opened[name].title,
+                "collection": store.manifest.title,
                 "records": len(store),
-                "unreadable": store.manifest["unreadable"],
-                "digest": store.manifest["records_digest"],
+                "unreadable": store.manifest.unreadable,
+                "digest": store.manifest.records_digest,
             }
             for name, store in data.stores.items()
         },
