@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from ecoscale.inference import Classifier, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -40,8 +40,8 @@ class Classified:
     labels: NDArray[np.int8]
     probabilities: NDArray[np.float64]
     failures: tuple[Failure, ...]
-    trained_on: int
-    chosen_on: int
+    trained_on: int | None
+    chosen_on: int | None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,6 +69,11 @@ class Classified:
     def exposure(self) -> tuple[str, ...]:
         """What the bundle had seen of these records when it was made."""
         found = []
+        if self.trained_on is None or self.chosen_on is None:
+            found.append(
+                "whether the bundle has seen these records is not known: its recipe names a stored split that is not "
+                "here"
+            )
         if self.trained_on:
             found.append(
                 f"{self.trained_on:,} of {len(self.records):,} records were trained on: these figures are no evidence "
@@ -110,10 +115,16 @@ class _Row:
 
 
 def choose_records(
-    collection: Collection, folds: tuple[int, ...] | None = None, share: tuple[float, float] | None = None
+    collection: Collection,
+    folds: tuple[int, ...] | None = None,
+    share: tuple[float, float] | None = None,
+    split: tuple[Path, str] | None = None,
 ) -> NDArray[np.bool_]:
-    """Rows of the collection in these folds and this share of its patients. Raises `DatasetError` if there are none."""
-    chosen = in_part(collection.records, folds, share)
+    """Rows of the collection in these folds, this share of its patients, and this part of a stored split.
+
+    Raises `DatasetError` if there are none.
+    """
+    chosen = in_part(collection.records, folds, share, split)
     if not chosen.any():
         has = ", ".join(map(str, sorted(collection.records["fold"].unique())))
         raise DatasetError(
@@ -182,7 +193,7 @@ def evaluate_classified(
         "thresholds": manifest.thresholds_chosen,
         "calibration": manifest.calibration_chosen,
         "remarks": " ".join(f"{remark}." for remark in (classified.remarks if remarks is None else remarks)),
-        "thresholds_chosen_here": classified.chosen_on > 0,
+        "thresholds_chosen_here": bool(classified.chosen_on),
         "command": command,
     }
     if difference is not None:
@@ -241,11 +252,14 @@ def _in_words(folds: tuple[int, ...] | None, share: tuple[float, float] | None) 
     return folds_said + ("" if share is None else f" and patients {share[0]:g}-{share[1]:g}")
 
 
-def _in_recipe(bundle: Bundle, collection: Collection, table: Any, which: str) -> int:
-    """How many rows the bundle's recipe has in its part `which`."""
+def _in_recipe(bundle: Bundle, collection: Collection, table: Any, which: str) -> int | None:
+    """How many rows the bundle's recipe has in its part `which`; None if that stands in a split that is not here."""
     parts = bundle.manifest.provenance.get("recipe", {}).get("data", {}).get(which, [])
     inside = np.zeros(len(table), dtype=bool)
     for part in parts:
         if part["collection"] == collection.name:
-            inside |= in_part(table, part.get("folds"), part.get("share"))
+            split = None if part.get("split") is None else (Path(part["split"]), part["part"])
+            if split is not None and not split[0].is_file():
+                return None
+            inside |= in_part(table, part.get("folds"), part.get("share"), split)
     return int(inside.sum())

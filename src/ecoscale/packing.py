@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,7 +20,7 @@ from ecoscale.export import export_onnx
 from ecoscale.findings import DISCLAIMER, FINDINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from ecoscale.bundle import Bundle
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ecoscale.evaluation import ChosenThresholds, Evaluation, PlattScaling
     from ecoscale.preparation import Preparation
     from ecoscale.training import Run
+    from ecoscale.training.recipe import Part
 
 SELF_TEST_CASES: tuple[tuple[str, ...], ...] = ((), ("AF",), ("LBBB",), ("SB", "1dAVb"))
 """Synthetic ECGs that make the self-test's input."""
@@ -145,14 +146,17 @@ def _refuse_other_validation(run: Run, other: Run) -> None:
         )
 
 
-def describe_parts(parts: Any) -> str:
+def describe_parts(parts: Iterable[Part]) -> str:
     """A recipe's parts in words, such as `ptbxl fold 9`."""
-    return ", ".join(
-        f"{part.collection} {'fold' if len(part.folds) == 1 else 'folds'} {_ranges(part.folds)}"
-        if part.folds is not None
-        else f"{part.collection} patients {part.share[0]:g}-{part.share[1]:g}"
-        for part in parts
-    )
+    return ", ".join(f"{part.collection} {_which(part)}" for part in parts)
+
+
+def _which(part: Part) -> str:
+    if part.folds is not None:
+        return f"{'fold' if len(part.folds) == 1 else 'folds'} {_ranges(part.folds)}"
+    if part.share is not None:
+        return f"patients {part.share[0]:g}-{part.share[1]:g}"
+    return f"part {part.part} of {part.split}"
 
 
 def model_card(manifest: Manifest, measured: MeasuredRun, others: Sequence[MeasuredRun] = ()) -> str:

@@ -1,6 +1,11 @@
 """`ecoscale datasets`: which collections can be read, and what is known of each."""
 
-from ecoscale.datasets import list_collections
+import json
+
+import pytest
+
+from ecoscale.datasets import list_collections, open_collection
+from ecoscale.datasets.splits import read_split, write_split
 
 
 def test_every_collection_is_listed_with_source_and_licence(run):
@@ -24,3 +29,55 @@ def test_an_unknown_one_is_answered_by_those_there_are(run):
     result = run("datasets", "describe", "nosuch")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f"error: no collection 'nosuch'; there are {', '.join(list_collections())}\n"
+
+
+class TestCheck:
+    def test_a_sound_collection_ends_well(self, run, recordings):
+        result = run("datasets", "check", "ptbxl", recordings / "ptbxl-native")
+        assert result.exit_code == 0
+        assert "20 of 20 records read" in result.stdout
+        assert "Nothing wrong, nothing doubtful." in result.stdout
+
+    def test_what_is_wrong_is_named_and_ends_with_status_1(self, run, exams, tmp_path):
+        result = run("datasets", "check", "code15", exams, "--out", tmp_path / "deep" / "check.json")
+        assert result.exit_code == 1
+        assert "39 of 40 records read" in result.stdout
+        assert "error unreadable: 1 (cannot be read)" in result.stdout
+        assert "note padding: " in result.stdout
+        written = json.loads((tmp_path / "deep" / "check.json").read_text())
+        assert (written["readable"], written["sound"]) == (39, False)
+
+    def test_a_split_that_parts_a_patient_is_found(self, run, exams, tmp_path):
+        collection = open_collection(exams)
+        patient = collection.records["patient"].mode()[0]
+        parts = dict.fromkeys(collection.records.index, "train")
+        parts[collection.records.index[collection.records["patient"] == patient][0]] = "test"
+        write_split(tmp_path / "split.csv", collection.records, parts, "by hand")
+        result = run("datasets", "check", "code15", exams, "--split", tmp_path / "split.csv")
+        assert result.exit_code == 1
+        assert "error patient_in_two_parts: 1" in result.stdout
+
+
+class TestSplit:
+    def test_it_is_stored_printed_and_passes_the_check(self, run, exams, tmp_path):
+        made = run("datasets", "split", "code15", exams, "-o", tmp_path / "split.csv", "--shares", "train=0.8,test=0.2")
+        assert made.exit_code == 0
+        assert {"train", "test"} <= {line.split()[0] for line in made.stdout.splitlines()}
+        assert set(read_split(tmp_path / "split.csv").values()) == {"train", "test"}
+        checked = run("datasets", "check", "code15", exams, "--split", tmp_path / "split.csv")
+        assert "patient_in_two_parts" not in checked.stdout
+
+    def test_one_that_is_there_is_overwritten_only_by_force(self, run, exams, tmp_path):
+        command = ("datasets", "split", "code15", exams, "-o", tmp_path / "split.csv")
+        assert run(*command).exit_code == 0
+        refused = run(*command)
+        assert refused.exit_code == 2
+        assert "is there already" in refused.stderr
+        assert run(*command, "--force", "--seed", 1).exit_code == 0
+
+    @pytest.mark.parametrize("shares", ["train", "train=many", "train=0.8"])
+    def test_shares_that_are_none_are_refused(self, run, exams, tmp_path, shares):
+        assert (
+            run("datasets", "split", "code15", exams, "-o", tmp_path / "split.csv", "--shares", shares).exit_code == 2
+        )
+        assert not (tmp_path / "split.csv").exists()

@@ -7,7 +7,7 @@ import pytest
 from ecoscale import __version__
 from ecoscale.findings import DISCLAIMER
 
-GROUPS = {"datasets": ("list", "describe")}
+GROUPS = {"datasets": ("list", "describe", "check", "split")}
 VERBS = (
     "predict",
     "info",

@@ -101,8 +101,11 @@ def test_a_wrong_key_or_value_is_named_with_its_file(write, addition, message):
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ("{collection: ptbxl}", r"data.train.0: give either folds or share"),
-        ("{collection: ptbxl, folds: [1], share: [0, 1]}", r"data.train.0: give either folds or share"),
+        ("{collection: ptbxl}", r"data.train.0: give one of folds, share, and split with its part"),
+        (
+            "{collection: ptbxl, folds: [1], share: [0, 1]}",
+            r"data.train.0: give one of folds, share, and split with its part",
+        ),
         ("{collection: code15, share: [0, 2]}", r"data.train.0.share.1: .* less than or equal to 1"),
         ("{collection: mimic, folds: [1]}", r"data: no collection 'mimic'; there are chapman, code15, ptbxl"),
         ("{folds: [1]}", r"data.train.0.collection: Field required"),

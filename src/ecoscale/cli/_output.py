@@ -8,15 +8,16 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rich.console import Console
+    from rich.table import Table
 
 FAILED = 1
 """Exit status when at least one recording could not be read or classified."""
@@ -31,6 +32,14 @@ Rate = Annotated[
 Unit = Annotated[str | None, typer.Option(help="mV, uV or V, for .npy and tables.", show_default=False)]
 Lead_names = Annotated[
     str | None, typer.Option(help="Lead names in order, for .npy and tables: I,II,V1,...", show_default=False)
+]
+
+
+CollectionName = Annotated[
+    str, typer.Argument(help="The collection (ecoscale datasets list).", metavar="NAME", show_default=False)
+]
+CollectionFolder = Annotated[
+    Path, typer.Argument(help="Its folder, as published.", metavar="DIR", file_okay=False, show_default=False)
 ]
 
 
@@ -94,6 +103,19 @@ def _tracked(items: Iterable, description: str, total: int | None) -> Iterator:
     # Results that are written to standard output meanwhile must stay there.
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         yield from bar.track(items, total=total, description=description)
+
+
+def counts_table(heading: str, rows: Mapping[str, Mapping[str, int]]) -> Table:
+    """Numbers by row and column."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column(heading)
+    for name in next(iter(rows.values()), {}):
+        table.add_column(name, justify="right")
+    for name, counts in rows.items():
+        table.add_row(name, *(f"{count:,}" for count in counts.values()))
+    return table
 
 
 def pairs(texts: list[str], option: str, form: str) -> dict[str, str]:

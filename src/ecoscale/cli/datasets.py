@@ -6,12 +6,19 @@ from typing import Annotated
 
 import typer
 
+from ecoscale.cli.datasets_check import check
+from ecoscale.cli.datasets_split import split
+
 datasets = typer.Typer(
     help="The collections that ecoscale reads: list, describe, download, check and split them.\n\n"
     "Examples:\n  ecoscale datasets list\n  ecoscale datasets describe code15",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+datasets.command()(check)
+datasets.command()(split)
 
 
 @datasets.command("list")

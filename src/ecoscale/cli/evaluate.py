@@ -31,6 +31,10 @@ def evaluate(
         str | None,
         typer.Option(help="A share of the patients, as training recipes give it: 0.75-1.", show_default="all"),
     ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="A stored split (ecoscale datasets split).", dir_okay=False, show_default=False)
+    ] = None,
+    part: Annotated[str | None, typer.Option(help="Which part of it.", show_default="test")] = None,
     against: Annotated[
         str | None, typer.Option(help="Another bundle; report the difference with its interval.", show_default=False)
     ] = None,
@@ -51,6 +55,7 @@ def evaluate(
     Examples:
       ecoscale evaluate six-findings ptb-xl --folds 9
       ecoscale evaluate bundles/mine ecg-arrhythmia --share 0.75-1 --against six-findings
+      ecoscale evaluate bundles/mine CODE-15 --split splits/code15.csv --part test
     """
     import shlex
     import sys
@@ -61,13 +66,15 @@ def evaluate(
     from ecoscale.datasets import open_collection
     from ecoscale.evaluation import render_table, write_report
 
-    part = {"folds": _folds(folds), "share": _share(share)}
+    if part is not None and split is None:
+        raise typer.BadParameter("a part of which split? give --split FILE too", param_hint="--part")
+    stored = None if split is None else (split, part or "test")
     loaded = Bundle.load(bundle)
     rival = None if against is None else Bundle.load(against)
     if rival is not None:
         measuring.check_comparable(loaded, rival)
     opened = open_collection(dataset, collection)
-    chosen = measuring.choose_records(opened, **part)
+    chosen = measuring.choose_records(opened, _folds(folds), _share(share), stored)
 
     def classified(which: Bundle) -> measuring.Classified:
         return measuring.classify_records(

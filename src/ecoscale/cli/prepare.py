@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ecoscale.cli._output import CollectionFolder  # noqa: TC001 - typer reads them at run time
+
 if TYPE_CHECKING:
     from ecoscale.preparation import Preparation
 
@@ -20,10 +22,10 @@ class Numbers(StrEnum):
 
 
 def prepare(
-    name: Annotated[str, typer.Argument(help="The collection (ecoscale datasets list).", show_default=False)],
-    directory: Annotated[
-        Path, typer.Argument(help="Its folder, as published.", metavar="DIR", file_okay=False, show_default=False)
+    name: Annotated[
+        str, typer.Argument(help="The collection (ecoscale datasets list).", metavar="NAME", show_default=False)
     ],
+    directory: CollectionFolder,
     out: Annotated[Path, typer.Option("--out", "-o", help="The store's folder.", file_okay=False, show_default=False)],
     recipe: Annotated[
         Path | None,

@@ -12,14 +12,8 @@ import errno
 import hashlib
 import io
 import json
-import multiprocessing
 import os
 import shutil
-import signal as signals
-import threading
-from collections import deque
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecoscale.datasets.collection import PRESENT, UNKNOWN
+from ecoscale.datasets.processes import ALONE, WorkerLost, in_processes
 from ecoscale.datasets.store import (
     BLOCK,
     MANIFEST,
@@ -62,9 +57,6 @@ def silent(records: Iterable[str], _description: str, _total: int) -> Iterable[s
     """No progress bar."""
     return records
 
-
-ALONE = 2000
-"""Up to so many records one process is quicker than starting others."""
 
 _KEY, _BLOCKS = "key.json", "blocks"
 
@@ -257,7 +249,7 @@ def _build(build: _Build, path: Path, workers: int | None, progress: Progress) -
             f"{path}: the disk is full after {done:,} of {len(build.collection):,} records; free some room and run it "
             "again: it goes on from there"
         ) from error
-    except BrokenProcessPool as error:
+    except WorkerLost as error:
         raise DatasetError(
             f"{path}: a worker process was ended from outside, most often for lack of memory, after {done:,} of "
             f"{len(build.collection):,} records; run it again with fewer workers: it goes on from there"
@@ -306,53 +298,14 @@ def _records_done(build: _Build, workers: int | None) -> Iterator[str]:
             yield from build.records(block)
         else:
             todo.append(block)
-    workers = min(workers or available_cores(), len(todo))
-    if workers <= 1 or (len(todo) - 1) * BLOCK < ALONE:
-        for block in todo:
-            _prepare_block(build.layout, block, _recordings(build, block))
-            yield from build.records(block)
-        return
-    # Spawned: a fork of a process that has threads (training, a notebook) may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin_work) as pool:
-        waiting, under_way = deque(todo), deque()
-        try:
-            while waiting or under_way:
-                while waiting and len(under_way) < 2 * workers:
-                    block = waiting.popleft()
-                    job = pool.submit(_prepare_block, build.layout, block, _recordings(build, block))
-                    under_way.append((block, job))
-                block, job = under_way.popleft()
-                job.result()
-                yield from build.records(block)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = ((build.layout, block, _recordings(build, block)) for block in todo)
+    few = (len(todo) - 1) * BLOCK < ALONE
+    for block, _ in zip(todo, in_processes(_prepare_block, jobs, 1 if few else workers), strict=True):
+        yield from build.records(block)
 
 
 def _recordings(build: _Build, block: int) -> list[Recording]:
     return [build.collection.recording(record) for record in build.records(block)]
-
-
-def _begin_work() -> None:
-    """In each worker: leave Ctrl-C to the parent, end with it, and use one thread."""
-    from threadpoolctl import threadpool_limits
-
-    signals.signal(signals.SIGINT, signals.SIG_IGN)
-    threadpool_limits(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    # A pool's workers outlive a parent that was killed: they would wait for its next word for ever.
-    if (parent := multiprocessing.parent_process()) is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _prepare_block(layout: _Layout, block: int, recordings: list[Recording]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, in_part, named_collection, open_collection
+from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, named_collection, open_collection
 from ecoscale.datasets.preparing import prepare_store, silent
 from ecoscale.datasets.store import is_store, open_store
 from ecoscale.errors import RecipeError
@@ -131,7 +131,7 @@ class ECGData(lightning.LightningDataModule):
     def _part(self, part: Part) -> Examples:
         store = self.stores[part.collection]
         records = store.records
-        rows = np.flatnonzero(in_part(records, part.folds, part.share))
+        rows = np.flatnonzero(part.rows(records))
         if not len(rows):
             raise RecipeError(f"data: {part.model_dump(exclude_none=True)} selects no record of {store.path}")
         labels = np.hstack((store.labels(self.recipe.findings), self._auxiliary_labels(store)))

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ecoscale.datasets import in_part
 from ecoscale.errors import ModelError, RecipeError
 from ecoscale.findings import CODE_FINDINGS, FINDINGS
 from ecoscale.preparation import Preparation
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -27,17 +33,26 @@ class ModelSection(_Section):
 
 
 class Part(_Section):
-    """Records of one collection: by the publisher's folds, or by a share of its patients (a seeded hash)."""
+    """Records of one collection: the publisher's folds, a share of its patients (a seeded hash), or a stored split."""
 
     collection: str
     folds: tuple[int, ...] | None = None
     share: tuple[Probability, Probability] | None = None
+    split: Path | None = None
+    part: str | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Part:
-        if (self.folds is None) == (self.share is None):
-            raise ValueError("give either folds or share")
+        if sum(way is not None for way in (self.folds, self.share, self.split)) != 1:
+            raise ValueError("give one of folds, share, and split with its part")
+        if (self.split is None) != (self.part is None):
+            raise ValueError("split and part go together: the file of a stored split, and which of its parts")
         return self
+
+    def rows(self, records: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which rows of a table with `patient` and `fold` are in this part."""
+        split = None if self.split is None or self.part is None else (self.split, self.part)
+        return in_part(records, self.folds, self.share, split)
 
 
 class DataSection(_Section):

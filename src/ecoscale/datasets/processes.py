@@ -1,0 +1,72 @@
+"""Work on many records by processes: results in order, little in memory, nobody left behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Result = TypeVar("Result")
+
+WorkerLost = BrokenProcessPool
+"""A worker was ended from outside."""
+
+ALONE = 2000
+"""Up to so many records one process is quicker than starting others."""
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_processes(
+    function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], workers: int | None = None
+) -> Iterator[Result]:
+    """`function(*job)` of each job, in order, by so many processes (default: all cores); one works in this one.
+
+    A few jobs at a time are under way. What a job raises is raised here, and ends the others. Raises `WorkerLost` when
+    a worker was ended from outside.
+    """
+    workers = workers or available_cores()
+    if workers == 1:
+        for job in jobs:
+            yield function(*job)
+        return
+    # Spawned: a fork of a process that has threads (training, a notebook) may hang.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin) as pool:
+        waiting, under_way = iter(jobs), deque[Future[Result]]()
+        try:
+            while True:
+                while len(under_way) < 2 * workers and (job := next(waiting, None)) is not None:
+                    under_way.append(pool.submit(function, *job))
+                if not under_way:
+                    return
+                yield under_way.popleft().result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _begin() -> None:
+    """In each worker: leave Ctrl-C to the parent, end with it, and use one thread."""
+    from threadpoolctl import threadpool_limits
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A pool's workers outlive a parent that was killed: they would wait for its next word for ever.
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
