@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN, label_matrix, unannotated
+from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN, label_matrix, mappings, unannotated
 from ecoscale.errors import DatasetError
 from ecoscale.formats import Recording
 
@@ -79,9 +79,13 @@ class Collection(ABC):
     def label(cls, records: pd.DataFrame, findings: Sequence[str]) -> NDArray[np.int8]:
         """Labels `(records, findings)` of a table with `codes`: present 1, absent 0, unknown -1.
 
-        What is not annotated in the collection (`unannotated.csv`) is unknown wherever no code says that it is present.
+        What is not annotated in the collection (`unannotated.csv`) is unknown wherever no code says that it is present,
+        and throughout where its scheme has no code that could.
         """
-        labels = label_matrix(records["codes"], findings, cls.scheme)
+        coded = {mapping.finding for mapping in mappings(cls.scheme)}
+        asked = [column for column, name in enumerate(findings) if name in coded or cls.name not in unannotated(name)]
+        labels = np.full((len(records), len(findings)), UNKNOWN, dtype=np.int8)
+        labels[:, asked] = label_matrix(records["codes"], [findings[column] for column in asked], cls.scheme)
         parts = records["part"].to_numpy() if "part" in records.columns else np.full(len(records), cls.name)
         for column, finding in enumerate(findings):
             rows = np.isin(parts, list(unannotated(finding)))
