@@ -18,6 +18,7 @@ from ecoscale.datasets.collection import (
     named_collection,
     open_collection,
 )
+from ecoscale.datasets.folder import Folder
 from ecoscale.datasets.ptbxl import PTBXL
 from ecoscale.datasets.samitrop import SamiTrop
 from ecoscale.datasets.splits import in_part, in_share, patient_position
@@ -35,6 +36,7 @@ __all__ = [
     "Code15",
     "CodeTest",
     "Collection",
+    "Folder",
     "Mapping",
     "SamiTrop",
     "Task",

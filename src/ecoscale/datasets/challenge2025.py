@@ -23,11 +23,16 @@ too: train on one form only. A header without a Chagas label, as in the Challeng
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecoscale.datasets.collection import Collection, read_table
 from ecoscale.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
 
 PATIENTS = "exams.csv"
 LABEL = "Chagas label"
@@ -92,7 +97,7 @@ class Challenge2025(Collection):
             patients = patients.fillna(rows.drop_duplicates("exam_id").set_index("exam_id")["patient_id"])
         return patients
 
-    def _notes(self, alone: np.ndarray) -> list[str]:
+    def _notes(self, alone: NDArray[np.bool_]) -> list[str]:
         parts = self.records["part"].to_numpy()
         notes = []
         if (of_code15 := np.count_nonzero(alone & np.isin(parts, ["CODE-15%", UNSTATED]))) > 0:

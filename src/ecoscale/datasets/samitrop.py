@@ -57,7 +57,7 @@ class SamiTrop(Collection):
                 "they belong together by their order alone: download both again"
             )
         if rows["exam_id"].duplicated().any():
-            twice = rows["exam_id"][rows["exam_id"].duplicated()].iloc[0]
+            twice = rows.loc[rows["exam_id"].duplicated(), "exam_id"].iloc[0]
             raise DatasetError(f"{self.directory / TABLE}: exam_id {twice} occurs twice")
         if len(rows) != N_EXAMS:
             self.notes = (f"{len(rows):,} exams are here; {N_EXAMS:,} are published",)

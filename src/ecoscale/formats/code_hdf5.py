@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 RATE = 400.0
 CODE_TEST_LEADS = ("I", "II", "III", "aVL", "aVF", "aVR", *LEADS[6:])
+_ORDERS: tuple[tuple[str, ...], ...] = (LEADS, CODE_TEST_LEADS)
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Rows of CODE-test that are asked for the lead order when the row read does not tell.
@@ -134,7 +135,7 @@ def settle_lead_order(path: Path, n_exams: int = _WITNESSES) -> LeadOrder:
         signals = [np.asarray(tracings[row], dtype=np.float32).T for row in rows]
     misfits = [_misfits(signal) for signal in signals]
     votes = [_fitting(misfit) for misfit in misfits]
-    fits = {order: votes.count(order) for order in (LEADS, CODE_TEST_LEADS)}
+    fits = {order: votes.count(order) for order in _ORDERS}
     told = [misfit for misfit in misfits if np.isfinite(list(misfit.values())).all()]
     medians = {order: float(np.median([misfit[order] for misfit in told])) if told else np.nan for order in fits}
     best = max(fits, key=lambda order: fits[order])
@@ -209,13 +210,13 @@ def _code_test_order(
     signal: NDArray[np.float32], tracings: Any, record: str, source: str, given: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], list[str]]:
     """The lead order given, or that which fits the Goldberger identities in this exam or else in the file's first."""
-    if given in (LEADS, CODE_TEST_LEADS):
+    if given is not None and given in _ORDERS:
         return given, []
     order = _fitting_order(signal)
     witness = f"exam {record}"
     if order is None:
         votes = [_fitting_order(np.asarray(row, dtype=np.float32).T) for row in tracings[:_WITNESSES]]
-        counts = {order: votes.count(order) for order in (LEADS, CODE_TEST_LEADS)}
+        counts = {order: votes.count(order) for order in _ORDERS}
         order = max(counts, key=lambda order: counts[order])
         witness = f"{counts[order]} of the file's first {len(votes)} exams"
         if counts[order] <= len(votes) - votes.count(None) - counts[order]:
@@ -242,7 +243,7 @@ def _misfits(signal: NDArray[np.float32]) -> dict[tuple[str, ...], float]:
     """Mean relative residual of aVR, aVL and aVF under either order; NaN where there is no signal to tell."""
     signal = signal[:, (signal != 0).any(axis=0)]
     misfits = {}
-    for order in (LEADS, CODE_TEST_LEADS):
+    for order in _ORDERS:
         residual = ECG(signal, RATE, order).einthoven_residual() if signal.size else {}
         misfits[order] = float(np.mean([residual[lead] for lead in ("aVR", "aVL", "aVF")])) if residual else np.nan
     return misfits

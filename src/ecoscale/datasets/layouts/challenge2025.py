@@ -35,11 +35,12 @@ def write_challenge2025(
     """Write `n_records` synthetic records for each of the three sources; the same bytes for the same arguments.
 
     `code15_part0` and `samitrop`: 400 Hz, 7.3 or 10.2 s without padding, named by exam id; `ptbxl/00000`: 500 Hz, 10 s,
-    `NNNNN_hr`, with the time and date that PTB-XL's script adds to the record line. 16 bit, 1 uV, leads I II III AVR AVL
-    AVF V1..V6. The header ends in `# Age:`, `# Sex:`, `# Chagas label:` (True in `chagas` of CODE-15%, all of SaMi-Trop,
-    none of PTB-XL) and `# Source:`; with `old_headers` those of CODE-15% begin with `# Exam ID:` and `# Patient ID:`,
-    and no record states its source. Two thirds of CODE-15%'s records are of different patients; `patients` writes its
-    `exams.csv` into the folder. Nothing in the signals tells the disease. Raises `DatasetError` without a record.
+    `NNNNN_hr`, with the time and date that PTB-XL's script adds to the record line. 16 bit, 1 uV, leads I II III AVR
+    AVL AVF V1..V6. The header ends in `# Age:`, `# Sex:`, `# Chagas label:` (True in `chagas` of CODE-15%, all of
+    SaMi-Trop, none of PTB-XL) and `# Source:`; with `old_headers` those of CODE-15% begin with `# Exam ID:` and
+    `# Patient ID:`, and no record states its source. Two thirds of CODE-15%'s records are of different patients;
+    `patients` writes its `exams.csv` into the folder. Nothing in the signals tells the disease. Raises `DatasetError`
+    without a record.
     """
     if n_records < 1:
         raise DatasetError(f"{n_records} records; expected one at least")
