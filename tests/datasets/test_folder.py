@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, Folder, in_share, open_collection
 from ecoscale.datasets.label_table import label_columns, read_label_table
 from ecoscale.datasets.layouts import write_wfdb
-from ecoscale.datasets.store import prepare_store
 from ecoscale.datasets.synthetic import EVEN_PREVALENCE, synthetic_collection
 from ecoscale.ecg import LEADS
 from ecoscale.errors import DatasetError, FormatError, MissingExtraError
 from ecoscale.findings import CODE_FINDINGS
 from ecoscale.formats import read_ecg
-from ecoscale.preparation import Preparation
 
 SIX = [finding.name for finding in CODE_FINDINGS]
 ARRAYS = "rate: 400\nunit: mV\nleads: [I, II, III, aVR, aVL, aVF, V1, V2, V3, V4, V5, V6]\n"
@@ -108,12 +106,6 @@ def test_exams_of_one_hdf5_follow_each_other_as_they_lie_in_it(real):
     ]
 
 
-def test_a_folder_goes_into_a_prepared_store(real, tmp_path_factory):
-    store = prepare_store(Folder(real), Preparation(rate=100, window=1000), tmp_path_factory.mktemp("stores"))
-    assert store.signals.shape == (5, 12, 1000)
-    assert store.manifest["unreadable"] == {}
-
-
 @pytest.mark.parametrize("named", ["00000", "00000.hea", "00000.dat", "./00000"])
 def test_a_wfdb_record_goes_by_any_of_its_names(records, named):
     collection = Folder(table(records, f"record,AF\n{named},1\n"))
@@ -135,7 +127,8 @@ def test_labels_of_the_users_own_are_kept_by_name(records):
         [UNKNOWN, PRESENT, UNKNOWN],
         [ABSENT, ABSENT, UNKNOWN],
     ]
-    assert collection.records["codes"].tolist() == [{"hyperkalaemia"}, {"AF"}, set()]
+    assert collection.records["codes"].tolist() == [{"hyperkalaemia"}, {"AF"}, {"not hyperkalaemia", "not AF"}]
+    assert collection.findings == ("AF",)
     assert collection.notes[0] == (
         "labels.csv: findings AF; labels of your own hyperkalaemia; every other finding is unknown in all records"
     )
@@ -144,15 +137,23 @@ def test_labels_of_the_users_own_are_kept_by_name(records):
 def test_a_label_that_is_neither_a_column_nor_a_finding_is_refused(records):
     collection = Folder(table(records, "record,hyperkalaemia\n00000,1\n"))
     with pytest.raises(
-        DatasetError, match="no label 'hyperkalemia': the table has hyperkalaemia, and it is no finding"
+        DatasetError, match=r"no row states hyperkalemia, which is no finding .* state is hyperkalaemia"
     ):
         collection.labels(["hyperkalemia"])
 
 
 def test_a_column_named_as_one_of_the_contract_hides_none(records):
     collection = Folder(table(records, "record,codes,part\n00000,1,0\n"))
-    assert collection.records["codes"].tolist() == [{"codes"}]
+    assert collection.records["codes"].tolist() == [{"codes", "not part"}]
     assert collection.labels(["part", "codes"]).tolist() == [[ABSENT, PRESENT]]
+
+
+def test_labels_follow_from_the_codes_of_the_rows_alone(records):
+    """A prepared store keeps these, and not the table."""
+    collection = Folder(table(records, "record,hyperkalaemia,AF\n00000,1,unknown\n00001,0,1\n"))
+    np.testing.assert_array_equal(
+        Folder.label(collection.records[["codes"]], ["AF", "hyperkalaemia"]), [[UNKNOWN, PRESENT], [PRESENT, ABSENT]]
+    )
 
 
 def test_patients_and_folds_are_those_of_the_table(records):
@@ -189,7 +190,7 @@ def test_declared_labels_are_the_only_ones_and_each_value_must_be_one(records):
     (records / "dataset.yaml").write_text("labels: [AF, hyperkalaemia]\n")
     folder = table(records, "record,AF,hyperkalaemia,is_male\n00000,1,0,1\n")
     assert "is_male (not among the labels of dataset.yaml)" in Folder(folder).notes[1]
-    with pytest.raises(DatasetError, match="no label 'is_male'"):
+    with pytest.raises(DatasetError, match="no row states is_male"):
         Folder(folder).labels(["is_male"])
     table(records, "record,AF,hyperkalaemia\n00000,1,0\n00001,0,yes\n")
     with pytest.raises(DatasetError, match=r"hyperkalaemia is 'yes' in row 2; expected 1, 0, true, false, or nothing"):

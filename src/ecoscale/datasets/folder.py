@@ -37,7 +37,7 @@ from ecoscale.datasets.label_table import (
     read_label_table,
     read_settings,
 )
-from ecoscale.datasets.vocabulary import PRESENT, UNKNOWN
+from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN
 from ecoscale.errors import DatasetError
 from ecoscale.findings import FINDINGS
 from ecoscale.formats import Recording
@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 TABLES = ("labels.csv", "labels.tsv")
 SETTINGS = "dataset.yaml"
 
-# A label's column in `records`, so that none hides a column of the contract.
-_LABEL = "label:"
+# Before the name of a label that a row states to be absent, in its codes: what they do not name is unknown.
+_NOT = "not "
 _HDF5 = (".h5", ".hdf5")
 # Kinds of files that do not state how they are to be read, and what every file of the kind needs.
 _UNSTATED = {".npy": ("rate", "unit", "leads"), ".csv": ("rate",), ".tsv": ("rate",), ".txt": ("rate",)}
@@ -95,15 +95,19 @@ class Folder(Collection):
                 "patient": [patient or f"record-{name}" for patient, name in zip(patients, names, strict=True)],
                 "fold": fold_column(rows, self._table),
                 "codes": [
-                    frozenset(name for name, value in zip(labels, values, strict=True) if value == PRESENT)
+                    frozenset(
+                        name if value == PRESENT else _NOT + name
+                        for name, value in zip(labels, values, strict=True)
+                        if value != UNKNOWN
+                    )
                     for values in zip(*labels.values(), strict=True)
                 ],
                 "path": [os.path.relpath(file, self.directory) for file in files],
                 "exam": exam_ids,
-                **{f"{_LABEL}{name}": values for name, values in labels.items()},
             },
             index=pd.Index(names, name="record"),
         )
+        self._findings = tuple(name for name in FINDINGS if name in labels)
         self.records = records.iloc[_reading_order(files, exam_ids, held)]
         self.notes = (
             *self._columns_noted(list(labels), left_out),
@@ -119,23 +123,29 @@ class Folder(Collection):
             other.recognises(directory) for other in others
         )
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The findings of the vocabulary that the table has."""
+        return self._findings
+
     @classmethod
     def label(cls, records: pd.DataFrame, findings: Sequence[str]) -> NDArray[np.int8]:
-        """Labels `(records, findings)`; a finding of the vocabulary without a column is unknown throughout.
+        """Labels `(records, findings)`; a finding of the vocabulary that no row states is unknown throughout.
 
-        Raises `DatasetError` for a name that is neither a column nor a finding of the vocabulary.
+        Raises `DatasetError` for another name that no row states.
         """
-        labels = np.full((len(records), len(findings)), UNKNOWN, dtype=np.int8)
-        own = [column.removeprefix(_LABEL) for column in records.columns if column.startswith(_LABEL)]
-        for column, name in enumerate(findings):
-            if name in own:
-                labels[:, column] = records[f"{_LABEL}{name}"]
-            elif name not in FINDINGS:
-                raise DatasetError(
-                    f"{cls.title}: no label {name!r}: the table has {', '.join(own) or 'none'}, and it is no finding "
-                    "of the vocabulary"
-                )
-        return labels
+        codes = records["codes"].tolist()
+        stated = {code.removeprefix(_NOT) for own in codes for code in own}
+        if unknown := [name for name in findings if name not in stated and name not in FINDINGS]:
+            raise DatasetError(
+                f"{cls.title}: no row states {', '.join(unknown)}, which is no finding of the vocabulary; what they "
+                f"state is {', '.join(sorted(stated)) or 'nothing'}"
+            )
+        labels = [
+            [PRESENT if name in own else ABSENT if _NOT + name in own else UNKNOWN for name in findings]
+            for own in codes
+        ]
+        return np.array(labels, dtype=np.int8).reshape(len(codes), len(findings))
 
     def recording(self, record: str) -> Recording:
         """A record by its name, with what `dataset.yaml` states if its file does not."""
