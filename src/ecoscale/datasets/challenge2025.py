@@ -14,7 +14,7 @@ findings of CODE are not in the headers: unknown, though CODE-15% itself has the
 Folds: none; split by patient (`ecoscale.datasets.in_share`).
 Traps: the scripts cut off the zeros that pad the tracings and leave out exams that are nothing else, and CODE-15%'s
 exams without a Chagas label; they round to 1 uV and clip at 32.8 mV; leads are named AVR AVL AVF. Only headers of the
-first months (January 2025) state `# Patient ID:`; a third of CODE-15%'s exams are of a patient seen before, so its
+Challenge's first months state `# Patient ID:`; a third of CODE-15%'s exams are of a patient seen before, so its
 `exams.csv` is read where it lies in this folder, and without it each record counts as a patient of its own (`notes`
 says so). Headers of those months have no `# Source:` either. A patient of CODE-15% or PTB-XL is in `code15` or `ptbxl`
 too: train on one form only. A header without a Chagas label, as in the Challenge's hidden data, leaves it unknown.

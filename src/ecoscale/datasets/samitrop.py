@@ -1,4 +1,4 @@
-"""SaMi-Trop: 1,631 exams of as many patients with Chagas disease, 7 or 10 s, 12 leads, 400 Hz.
+"""SaMi-Trop: 1,631 exams of as many patients with Chagas disease, mostly 7.3 or 10.2 s, 12 leads, 400 Hz.
 
 Source: Ribeiro et al., Sami-Trop: 12-lead ECG traces with age and mortality annotations, Zenodo,
 doi:10.5281/zenodo.4905618; the cohort: Cardoso et al., BMJ Open 6, e011181 (2016). Licence: CC BY 4.0.

@@ -25,7 +25,8 @@ SAMITROP_COLUMNS = ("exam_id", "age", "is_male", "normal_ecg", "death", "timey",
 
 _RATE = 400
 _N_SAMPLES = 4096
-_LENGTHS = (2800, 4000)
+_CODE_TEST_LENGTHS = (2800, 4000)
+_SAMITROP_LENGTHS = (2934, 4096)
 # How often each reader misses a finding, and sees one that is not there.
 _READERS = {
     "cardiologist1": (0.05, 0.002),
@@ -64,7 +65,7 @@ def write_code_test(
     columns = [LEADS.index(lead) for lead in leads]
 
     def rows() -> Iterator[NDArray[np.float64]]:
-        for index, row in enumerate(_tracings(found, seed)):
+        for index, row in enumerate(_tracings(found, _CODE_TEST_LENGTHS, seed)):
             if index == n_exams - 1:
                 inside = row.any(axis=1)
                 row[inside, LEADS.index("aVR")] = random.normal(0, 0.3, np.count_nonzero(inside))
@@ -86,8 +87,8 @@ def write_code_test(
 def write_samitrop(directory: str | PathLike[str], n_exams: int, *, seed: int = 0) -> None:
     """Write a SaMi-Trop of `n_exams` synthetic exams; the same bytes for the same arguments and library versions.
 
-    `exams.hdf5` holds `tracings` (N, 4096, 12) float64 and nothing else, 400 Hz, mV, 7 or 10 s with zeros on both
-    sides, leads I II III aVR aVL aVF V1..V6; `exams.csv` has `SAMITROP_COLUMNS`, its rows in the order of the tracings.
+    `exams.hdf5` holds `tracings` (N, 4096, 12) float64 and nothing else, 400 Hz, mV, 7.3 s with zeros on both sides
+    or 10.2 s, leads I II III aVR aVL aVF V1..V6; `exams.csv` has `SAMITROP_COLUMNS`, its rows in the order of the tracings.
     Nothing in the signals tells the disease. Raises `DatasetError` without an exam, `MissingExtraError` without h5py.
     """
     import pandas as pd
@@ -98,7 +99,7 @@ def write_samitrop(directory: str | PathLike[str], n_exams: int, *, seed: int = 
     found = [random_findings(random, EVEN_PREVALENCE) for _ in range(n_exams)]
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_tracings(folder / "exams.hdf5", _tracings(found, seed), n_exams)
+    _write_tracings(folder / "exams.hdf5", _tracings(found, _SAMITROP_LENGTHS, seed), n_exams)
     age = random.integers(26, 99, n_exams)
     columns = {
         "exam_id": np.sort(random.choice(900_000, n_exams, replace=False) + 1),
@@ -112,10 +113,10 @@ def write_samitrop(directory: str | PathLike[str], n_exams: int, *, seed: int = 
     pd.DataFrame(columns)[list(SAMITROP_COLUMNS)].to_csv(folder / "exams.csv", index=False, lineterminator="\n")
 
 
-def _tracings(found: Iterable[Iterable[str]], seed: int) -> Iterator[NDArray[np.float64]]:
-    """Rows of `tracings` in the order of `LEADS`, `(4096, 12)`, 7 and 10 s in turn."""
+def _tracings(found: Iterable[Iterable[str]], lengths: Sequence[int], seed: int) -> Iterator[NDArray[np.float64]]:
+    """Rows of `tracings` in the order of `LEADS`, `(4096, 12)`, of these lengths in turn."""
     for index, findings in enumerate(found):
-        n_samples = _LENGTHS[index % len(_LENGTHS)]
+        n_samples = lengths[index % len(lengths)]
         made = synthetic_ecg(findings, rate=_RATE, duration=n_samples / _RATE, seed=[seed, 1, index])
         row = np.zeros((_N_SAMPLES, 12))
         first = (_N_SAMPLES - n_samples) // 2
