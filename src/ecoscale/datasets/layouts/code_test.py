@@ -88,7 +88,7 @@ def write_samitrop(directory: str | PathLike[str], n_exams: int, *, seed: int = 
     """Write a SaMi-Trop of `n_exams` synthetic exams; the same bytes for the same arguments and library versions.
 
     `exams.hdf5` holds `tracings` (N, 4096, 12) float64 and nothing else, 400 Hz, mV, 7.3 s with zeros on both sides
-    or 10.2 s, leads I II III aVR aVL aVF V1..V6; `exams.csv` has `SAMITROP_COLUMNS`, its rows in the order of the tracings.
+    or 10.2 s, leads I II III aVR aVL aVF V1..V6; `exams.csv` has `SAMITROP_COLUMNS`, its rows in that order.
     Nothing in the signals tells the disease. Raises `DatasetError` without an exam, `MissingExtraError` without h5py.
     """
     import pandas as pd
