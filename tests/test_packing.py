@@ -8,12 +8,14 @@ import pytest
 
 from ecoscale.bundle import Manifest
 from ecoscale.complexity import measure_complexity
+from ecoscale.datasets.layouts import write_wfdb
+from ecoscale.datasets.synthetic import EVEN_PREVALENCE, synthetic_collection
 from ecoscale.errors import RecipeError
 from ecoscale.evaluation import choose_thresholds, fit_platt, macro_auroc, measure
 from ecoscale.findings import CODE_FINDINGS, DISCLAIMER
 from ecoscale.inference import Classifier
 from ecoscale.packing import describe_parts, measure_run, model_card, pack
-from ecoscale.training import Run
+from ecoscale.training import Recipe, Run, train
 from ecoscale.training.recipe import Part
 
 
@@ -135,3 +137,23 @@ def test_a_run_validated_on_other_records_is_refused_beside(trained_run, tmp_pat
 def test_parts_are_put_in_words(part, words):
     assert describe_parts([Part(collection="ptbxl", **part)]) == words
     assert describe_parts([Part(collection="ptbxl", **part)] * 2) == f"{words}, {words}"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:wfdb")
+def test_a_label_of_a_users_own_goes_from_his_table_into_the_bundle(tmp_path, tiny_recipe):
+    own = tmp_path / "own"
+    write_wfdb(own, synthetic_collection(60, seed=2, rate=100, prevalence=EVEN_PREVALENCE))
+    table = (own / "labels.csv").read_text()
+    (own / "labels.csv").write_text(table.replace("RBBB", "slurred_s", 1))
+    parts = {
+        "train": [{"collection": "folder", "share": [0, 0.5]}],
+        "validation": [{"collection": "folder", "share": [0.5, 1]}],
+    }
+    changes = {"findings": ["AF", "slurred_s"], "data": parts, "optimisation": {"epochs": 1, "batch_size": 8}}
+    recipe = Recipe.model_validate(tiny_recipe.model_dump(mode="json") | changes)
+    run = train(recipe, {"folder": own}, tmp_path / "run", stores=tmp_path / "stores", show_progress=False)
+    labels = pack(run, tmp_path / "bundle").manifest.labels
+    assert [(label.name, label.title, label.snomed) for label in labels] == [
+        ("AF", "atrial fibrillation", "164889003"),
+        ("slurred_s", "slurred_s", None),
+    ]

@@ -36,7 +36,10 @@ PTBXL_SUPERCLASSES: tuple[Finding, ...] = (
 )
 """The five groups of PTB-XL's diagnostic statements (Wagner et al. 2020, table 8)."""
 
-FINDINGS: dict[str, Finding] = {finding.name: finding for finding in (*CODE_FINDINGS, *PTBXL_SUPERCLASSES)}
+CHAGAS = Finding("Chagas", "Chagas disease, by report or serology (a disease, not an ECG finding)", "77506005")
+"""What the PhysioNet Challenge 2025 asks of an ECG: whom to test for the disease, which no ECG shows for certain."""
+
+FINDINGS: dict[str, Finding] = {finding.name: finding for finding in (*CODE_FINDINGS, *PTBXL_SUPERCLASSES, CHAGAS)}
 
 DISCLAIMER = (
     "Research software. Its findings are the output of a statistical model, not a diagnosis, and it is not a medical "

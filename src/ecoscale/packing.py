@@ -94,8 +94,8 @@ def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1",
         labels=tuple(
             Label(
                 name=finding,
-                title=FINDINGS[finding].title,
-                snomed=FINDINGS[finding].snomed,
+                title=FINDINGS[finding].title if finding in FINDINGS else finding,
+                snomed=FINDINGS[finding].snomed if finding in FINDINGS else None,
                 threshold=float(threshold),
                 slope=float(slope),
                 intercept=float(intercept),

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ecoscale.datasets import PTBXL, Code15, label_matrix
-from ecoscale.datasets.layouts import write_code15
+from ecoscale.datasets import PTBXL, Code15, CodeTest, Folder, label_matrix
+from ecoscale.datasets.layouts import write_code15, write_code_test
 from ecoscale.datasets.preparing import prepare, prepare_store
 from ecoscale.datasets.store import BLOCK, STEP, open_store
 from ecoscale.datasets.synthetic import synthetic_ecg
@@ -51,6 +52,7 @@ class Shelf:
     source = "https://example.org"
     licence = "CC0"
     notes = ("on a shelf",)
+    options = MappingProxyType({})
     findings = ("AF", "SB")
 
     def __init__(self, directory, ecgs):
@@ -511,3 +513,28 @@ class TestManyWorkers:
             assert (process.returncode, errors) == (0, "")
         assert digests(tmp_path / "store") == digests(undisturbed.path)
         assert folders(tmp_path) == ["store", "worker.py"]
+
+
+def test_a_code_test_keeps_its_settled_lead_order_in_a_store(tmp_path):
+    """Each exam alone would be given an order of its own."""
+    write_code_test(tmp_path / "code-test", 40)
+    collection = CodeTest(tmp_path / "code-test")
+    store = prepare(collection, Preparation(rate=400, window=4096), tmp_path / "store")
+    doubtful = {
+        record for record in collection.records.index if "inconsistent" in "".join(collection.read(record).check())
+    }
+    assert {record for record, text in store.records["warnings"].items() if "inconsistent_leads" in text} == doubtful
+    assert doubtful
+
+
+def test_a_folder_is_another_store_when_its_settings_say_another_rate(tmp_path):
+    np.save(tmp_path / "a.npy", synthetic().signal)
+    (tmp_path / "labels.csv").write_text("record,AF,mine\na.npy,1,unknown\n")
+    settings = "rate: {}\nunit: mV\nleads: [I, II, III, aVR, aVL, aVF, V1, V2, V3, V4, V5, V6]\n"
+    stores = []
+    for rate in (100, 200):
+        (tmp_path / "dataset.yaml").write_text(settings.format(rate))
+        stores.append(prepare_store(Folder(tmp_path), Preparation(window=500), tmp_path / "stores"))
+    assert stores[0].path != stores[1].path
+    assert stores[0].labels(["AF"]).tolist() == [[1]]
+    assert pd.read_parquet(stores[0].path / "records.parquet")["label_AF"].tolist() == [1]

@@ -7,7 +7,7 @@ from ecoscale.errors import DatasetError
 from ecoscale.findings import CODE_FINDINGS, FINDINGS
 
 SIX = [finding.name for finding in CODE_FINDINGS]
-SCHEMES = ("CODE", "SCP", "SNOMED")
+SCHEMES = ("CHAGAS", "CODE", "SCP", "SNOMED")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -91,5 +91,5 @@ def test_a_finding_without_a_code_is_refused_by_name():
 
 
 def test_an_unknown_scheme_is_refused_naming_those_there_are():
-    with pytest.raises(DatasetError, match="coding scheme 'ICD10'; there are CODE, SCP, SNOMED"):
+    with pytest.raises(DatasetError, match="coding scheme 'ICD10'; there are CHAGAS, CODE, SCP, SNOMED"):
         mappings("ICD10")

@@ -7,7 +7,7 @@ import pytest
 from ecoscale.ecg import ECG, LEADS
 from ecoscale.errors import FormatError, LeadError, MissingExtraError
 from ecoscale.formats import read_ecg
-from ecoscale.formats.code_hdf5 import CODE_TEST_LEADS, exams
+from ecoscale.formats.code_hdf5 import CODE_TEST_LEADS, exams, settle_lead_order
 
 # As their publisher lists them for this part, in the order of the file.
 EXAMS = ["438277", "358121", "1594286", "975093", "795649", "1238362", "2969044", "2754228", "2657522", "270272"]
@@ -114,6 +114,44 @@ def test_a_file_that_does_not_tell_its_lead_order_needs_it_given(tmp_path):
     with pytest.raises(FormatError, match=r"neither I II III aVR.* nor I II III aVL.* fits.*leads="):
         read_ecg(path, record=0)
     assert read_ecg(path, record=0, leads=CODE_TEST_LEADS).leads == LEADS
+
+
+@pytest.mark.parametrize("order", [LEADS, CODE_TEST_LEADS])
+def test_the_lead_order_of_a_whole_file_is_settled_with_its_evidence(part, tmp_path, order):
+    """Of nine real exams and an empty one: median misfit 0.013 in their order, 1.54 in the other."""
+    with h5py.File(part) as file:
+        tracings = file["tracings"][:-1][:, :, [LEADS.index(lead) for lead in order]]
+    tracings[3] = 0
+    found = settle_lead_order(write(tmp_path / "ecg_tracings.hdf5", tracings))
+    (other,) = {LEADS, CODE_TEST_LEADS} - {order}
+    assert (found.leads, found.n_exams) == (order, 10)
+    assert (found.fits[order], found.fits[other]) == (9, 0)
+    assert found.misfits[order] < 0.03
+    assert found.misfits[other] > 1.4
+
+
+def test_only_a_sample_spread_over_the_file_is_asked_for_the_lead_order(tmp_path):
+    tracings = twelve_leads(40, 50)
+    tracings[1:] = tracings[1:, :, [LEADS.index(lead) for lead in CODE_TEST_LEADS]]
+    found = settle_lead_order(write(tmp_path / "a.hdf5", tracings), 4)
+    assert (found.leads, found.n_exams) == (CODE_TEST_LEADS, 4)
+    assert found.fits == {LEADS: 1, CODE_TEST_LEADS: 3}
+
+
+@pytest.mark.parametrize("tracings", [np.zeros((3, 50, 12)), np.random.default_rng(1).normal(size=(2, 400, 12))])
+def test_a_lead_order_that_no_exam_tells_is_not_settled(tmp_path, tracings):
+    found = settle_lead_order(write(tmp_path / "a.hdf5", tracings))
+    assert found.leads is None
+    assert set(found.fits.values()) == {0}
+
+
+def test_the_order_given_for_a_file_without_ids_is_that_of_every_exam_in_it(tmp_path):
+    path = write(tmp_path / "a.hdf5", twelve_leads())
+    ecg = read_ecg(path, record=0, leads=CODE_TEST_LEADS)
+    assert ecg.notes == ()
+    assert any(found.startswith("inconsistent_leads: aVR differs") for found in ecg.check())
+    with pytest.raises(FormatError, match="but exam 0 holds I II III aVR"):
+        read_ecg(path, record=0, leads=LEADS[::-1])
 
 
 @pytest.mark.parametrize(

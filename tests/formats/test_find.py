@@ -1,4 +1,5 @@
 import os
+import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -108,6 +109,14 @@ def test_damaged_recordings_in_a_folder_are_given_so_that_they_are_not_passed_ov
 def test_a_recording_is_read_with_what_its_file_does_not_state(folder):
     recording = Recording(folder / "signals.npy")
     assert recording.read(rate=500, unit="mV", leads=LEADS).n_samples == 500
+
+
+def test_what_a_file_does_not_state_travels_with_the_recording(folder):
+    recording = Recording(folder / "signals.npy", options={"rate": 500, "unit": "mV", "leads": LEADS})
+    assert recording.read().rate == 500
+    assert recording.read(rate=250).rate == 250
+    assert {recording: 1}[pickle.loads(pickle.dumps(recording))]
+    assert recording != Recording(folder / "signals.npy")
 
 
 def test_real_folders_give_their_records(recordings):

@@ -98,6 +98,14 @@ def test_a_wrong_key_or_value_is_named_with_its_file(write, addition, message):
     assert str(refusal.value).startswith(f"{path}: not a valid recipe")
 
 
+def test_labels_of_a_users_own_folder_may_be_findings_and_no_others(write):
+    own = "findings: [AF, hyperkalaemia]\n" + SHORTEST
+    folder = own.replace("{collection: ptbxl, folds: [9]}", "{collection: folder, share: [0, 1]}")
+    assert load_recipe(write(folder)).findings == ("AF", "hyperkalaemia")
+    with pytest.raises(RecipeError, match="findings: unknown hyperkalaemia; there are 1dAVb"):
+        load_recipe(write(own))
+
+
 @pytest.mark.parametrize(
     ("part", "message"),
     [
@@ -107,7 +115,7 @@ def test_a_wrong_key_or_value_is_named_with_its_file(write, addition, message):
             r"data.train.0: give one of folds, share, and split with its part",
         ),
         ("{collection: code15, share: [0, 2]}", r"data.train.0.share.1: .* less than or equal to 1"),
-        ("{collection: mimic, folds: [1]}", r"data: no collection 'mimic'; there are chapman, code15, ptbxl"),
+        ("{collection: mimic, folds: [1]}", r"data: no collection 'mimic'; there are challenge2025, chapman, code15,"),
         ("{folds: [1]}", r"data.train.0.collection: Field required"),
     ],
 )

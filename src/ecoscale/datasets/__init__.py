@@ -5,8 +5,10 @@ is `ecoscale.preparation`, which the prepared store calls.
 """
 
 from ecoscale.datasets.archive import Archive
+from ecoscale.datasets.challenge2025 import Challenge2025
 from ecoscale.datasets.chapman import Chapman
 from ecoscale.datasets.code15 import Code15
+from ecoscale.datasets.code_test import CodeTest
 from ecoscale.datasets.collection import (
     ABSENT,
     PRESENT,
@@ -16,7 +18,9 @@ from ecoscale.datasets.collection import (
     named_collection,
     open_collection,
 )
+from ecoscale.datasets.folder import Folder
 from ecoscale.datasets.ptbxl import PTBXL
+from ecoscale.datasets.samitrop import SamiTrop
 from ecoscale.datasets.splits import in_part, in_share, patient_position
 from ecoscale.datasets.tasks import Task
 from ecoscale.datasets.vocabulary import Mapping, label_matrix, mappings
@@ -27,10 +31,14 @@ __all__ = [
     "PTBXL",
     "UNKNOWN",
     "Archive",
+    "Challenge2025",
     "Chapman",
     "Code15",
+    "CodeTest",
     "Collection",
+    "Folder",
     "Mapping",
+    "SamiTrop",
     "Task",
     "in_part",
     "in_share",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from ecoscale.findings import FINDINGS
 from ecoscale.formats import Recording
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -52,6 +53,8 @@ class Collection(ABC):
     directory: Path
     records: pd.DataFrame
     notes: tuple[str, ...] = ()
+    options: Mapping[str, Any] = MappingProxyType({})
+    """What its files do not state and a user does: `rate`, `unit` and `leads` of `read_ecg`."""
 
     def __init_subclass__(cls) -> None:
         if "name" in cls.__dict__:
@@ -86,9 +89,13 @@ class Collection(ABC):
     def label(cls, records: pd.DataFrame, findings: Sequence[str]) -> NDArray[np.int8]:
         """Labels `(records, findings)` of a table with `codes`: present 1, absent 0, unknown -1.
 
-        What is not annotated in the collection (`unannotated.csv`) is unknown wherever no code says that it is present.
+        What is not annotated in the collection (`unannotated.csv`) is unknown wherever no code says that it is present,
+        and throughout where its scheme has no code that could.
         """
-        labels = label_matrix(records["codes"], findings, cls.scheme)
+        coded = {mapping.finding for mapping in mappings(cls.scheme)}
+        asked = [column for column, name in enumerate(findings) if name in coded or cls.name not in unannotated(name)]
+        labels = np.full((len(records), len(findings)), UNKNOWN, dtype=np.int8)
+        labels[:, asked] = label_matrix(records["codes"], [findings[column] for column in asked], cls.scheme)
         parts = records["part"].to_numpy() if "part" in records.columns else np.full(len(records), cls.name)
         for column, finding in enumerate(findings):
             rows = np.isin(parts, list(unannotated(finding)))

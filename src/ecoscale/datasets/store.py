@@ -53,6 +53,7 @@ class Manifest(BaseModel):
     directory: str
     records: int
     records_digest: str
+    options: dict[str, str | float | list[str]]
     preparation: Preparation
     dtype: DType
     revision: str

@@ -8,6 +8,7 @@ the Goldberger identities decide. Zenodo 4916206 (CODE-15%) and 3765780 (CODE-te
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 RATE = 400.0
 CODE_TEST_LEADS = ("I", "II", "III", "aVL", "aVF", "aVR", *LEADS[6:])
+_ORDERS: tuple[tuple[str, ...], ...] = (LEADS, CODE_TEST_LEADS)
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Rows of CODE-test that are asked for the lead order when the row read does not tell.
@@ -67,6 +69,7 @@ def read(
     """Read one exam, without the zeros that pad it on both sides.
 
     `record` is the exam id, or the row number (from 0) in a file without ids; it may be left out where there is one.
+    `leads` settles the order of a file without ids (`settle_lead_order`); left out, each exam is asked for its own.
 
     Raises `FormatError` for another HDF5, an exam that is not in it or that is all zeros, `MissingExtraError` without
     h5py.
@@ -161,6 +164,46 @@ def _inflating(tracings: Any) -> Callable[[bytes], bytes] | None:
     return decompress
 
 
+@dataclass(frozen=True)
+class LeadOrder:
+    """Which of its two documented orders a file without exam ids holds, and the evidence.
+
+    Parameters
+    ----------
+    leads
+        The order; None where the exams asked do not tell.
+    n_exams
+        How many were asked.
+    fits
+        For either order, how many of them fit it and not the other.
+    misfits
+        For either order, the median over them of the relative residual of aVR, aVL and aVF; NaN without any signal.
+    """
+
+    leads: tuple[str, ...] | None
+    n_exams: int
+    fits: dict[tuple[str, ...], int]
+    misfits: dict[tuple[str, ...], float]
+
+
+def settle_lead_order(path: Path, n_exams: int = _WITNESSES) -> LeadOrder:
+    """The one lead order of a whole file without exam ids, by the Goldberger identities in exams spread over it.
+
+    It is the order that more of the exams fit. Raises `FormatError` for another HDF5.
+    """
+    with _open(path, str(path)) as file:
+        tracings = _tracings(file, str(path))
+        rows = np.unique(np.linspace(0, len(tracings) - 1, min(n_exams, len(tracings))).round().astype(int))
+        signals = [np.asarray(tracings[row], dtype=np.float32).T for row in rows]
+    misfits = [_misfits(signal) for signal in signals]
+    votes = [_fitting(misfit) for misfit in misfits]
+    fits = {order: votes.count(order) for order in _ORDERS}
+    told = [misfit for misfit in misfits if np.isfinite(list(misfit.values())).all()]
+    medians = {order: float(np.median([misfit[order] for misfit in told])) if told else np.nan for order in fits}
+    best = max(fits, key=lambda order: fits[order])
+    return LeadOrder(best if 2 * fits[best] > sum(fits.values()) else None, len(rows), fits, medians)
+
+
 @contextmanager
 def _open(path: Path, source: str) -> Iterator[Any]:
     try:
@@ -234,20 +277,20 @@ def _row(ids: NDArray[np.integer] | None, n_rows: int, record: str | None, sourc
 def _code_test_order(
     signal: NDArray[np.float32], tracings: Any, record: str, source: str, given: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], list[str]]:
-    """The lead order that fits the Goldberger identities, in this exam or else in the file's first ones."""
+    """The lead order given, or that which fits the Goldberger identities in this exam or else in the file's first."""
+    if given is not None and given in _ORDERS:
+        return given, []
     order = _fitting_order(signal)
     witness = f"exam {record}"
     if order is None:
         votes = [_fitting_order(np.asarray(row, dtype=np.float32).T) for row in tracings[:_WITNESSES]]
-        counts = {order: votes.count(order) for order in (LEADS, CODE_TEST_LEADS)}
+        counts = {order: votes.count(order) for order in _ORDERS}
         order = max(counts, key=lambda order: counts[order])
         witness = f"{counts[order]} of the file's first {len(votes)} exams"
         if counts[order] <= len(votes) - votes.count(None) - counts[order]:
             order = None
     if order is not None:
         return order, [f"lead_order: {' '.join(order[:6])} V1..V6, by the Goldberger identities in {witness}"]
-    if given in (LEADS, CODE_TEST_LEADS):
-        return given, []
     raise FormatError(
         f"{source}: exam {record} has no stated lead order, and neither {' '.join(LEADS[:6])} nor "
         f"{' '.join(CODE_TEST_LEADS[:6])} fits the limb-lead identities; give leads= in the file's order"
@@ -256,10 +299,19 @@ def _code_test_order(
 
 def _fitting_order(signal: NDArray[np.float32]) -> tuple[str, ...] | None:
     """The one of the two orders under which aVR, aVL and aVF are what I and II imply; None if both or neither are."""
-    fits = [
-        order
-        for order in (LEADS, CODE_TEST_LEADS)
-        if (residual := ECG(signal, RATE, order).einthoven_residual())
-        and np.mean([residual[lead] for lead in ("aVR", "aVL", "aVF")]) < _LARGEST_MISFIT
-    ]
+    return _fitting(_misfits(signal))
+
+
+def _fitting(misfits: dict[tuple[str, ...], float]) -> tuple[str, ...] | None:
+    fits = [order for order, misfit in misfits.items() if misfit < _LARGEST_MISFIT]
     return fits[0] if len(fits) == 1 else None
+
+
+def _misfits(signal: NDArray[np.float32]) -> dict[tuple[str, ...], float]:
+    """Mean relative residual of aVR, aVL and aVF under either order; NaN where there is no signal to tell."""
+    signal = signal[:, (signal != 0).any(axis=0)]
+    misfits = {}
+    for order in _ORDERS:
+        residual = ECG(signal, RATE, order).einthoven_residual() if signal.size else {}
+        misfits[order] = float(np.mean([residual[lead] for lead in ("aVR", "aVL", "aVF")])) if residual else np.nan
+    return misfits

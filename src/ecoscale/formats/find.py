@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -23,14 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recording:
-    """Where a recording lies: a file, and its name within a file of several (the exam id in a CODE HDF5)."""
+    """Where a recording lies: a file, and its name within a file of several (the exam id in a CODE HDF5).
+
+    `options` are what the file does not state: `rate`, `unit` and `leads` of `read_ecg`.
+    """
 
     path: Path
     record: str | None = None
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def read(self, **options: Any) -> ECG:
-        """Read it: `read_ecg(path, record=record, **options)`, with its errors."""
-        return read_ecg(self.path, record=self.record, **options)
+        """Read it: `read_ecg(path, record=record, **options)`, with its errors; `options` outweigh its own."""
+        return read_ecg(self.path, record=self.record, **(self.options | options))
 
 
 def find_recordings(paths: Iterable[str | Path], *, tables: bool = False) -> Iterator[Recording]:
@@ -69,7 +73,7 @@ def _read_exams(path: Path, members: list[Recording]) -> Iterator[ECG | Ecoscale
     try:
         with code_hdf5.open_exams(path) as file:
             for recording in members:
-                yield _outcome(partial(file.read, recording.record))
+                yield _outcome(partial(file.read, recording.record, **recording.options))
     except EcoscaleError as error:  # the file as a whole
         yield from [error] * len(members)
 

@@ -129,7 +129,9 @@ class Recipe(_Section):
         from ecoscale.datasets import list_collections
         from ecoscale.models import create_model, list_models
 
-        if unknown := [finding for finding in self.findings if finding not in FINDINGS]:
+        # A folder's table may name labels of its user's own; whether it does is seen when it is opened.
+        unknown = [finding for finding in self.findings if finding not in FINDINGS]
+        if unknown and "folder" not in self.collections:
             raise ValueError(f"findings: unknown {', '.join(unknown)}; there are {', '.join(FINDINGS)}")
         if len(set(self.findings)) != len(self.findings):
             raise ValueError(f"findings: one is named twice in {', '.join(self.findings)}")

@@ -1,0 +1,160 @@
+"""A user's table of labels and what may stand beside it: read as text, each value checked and named if it is wrong."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN
+from ecoscale.errors import DatasetError, MissingExtraError
+from ecoscale.findings import FINDINGS
+from ecoscale.formats.leads import canonical_lead
+from ecoscale.formats.quantities import UNITS, millivolts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+FILE_COLUMNS = ("path", "file")
+PATIENT_COLUMNS = ("patient", "patient_id")
+RESERVED = ("record", *FILE_COLUMNS, *PATIENT_COLUMNS, "fold", "exam_id")
+
+_VALUES = {"1": PRESENT, "1.0": PRESENT, "true": PRESENT, "0": ABSENT, "0.0": ABSENT, "false": ABSENT}
+_VALUES |= {"": UNKNOWN, "unknown": UNKNOWN}
+_EXPECTED = "1, 0, true, false, or nothing or 'unknown' for what nobody looked at"
+_SPELLING = {name.casefold(): name for name in FINDINGS}
+
+
+def _unit(unit: str) -> str:
+    if millivolts(unit) is None:
+        raise ValueError(f"not a unit of voltage; expected {UNITS}")
+    return unit
+
+
+def _lead(lead: str) -> str:
+    if canonical_lead(lead) is None:
+        raise ValueError("not one of the twelve leads; expected I, II, ... V6")
+    return lead
+
+
+class Settings(BaseModel):
+    """What `dataset.yaml` may state: `rate` (Hz), `unit` and `leads` of files that do not, and the label columns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rate: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    unit: Annotated[str, AfterValidator(_unit)] | None = None
+    leads: tuple[Annotated[str, AfterValidator(_lead)], ...] | None = None
+    labels: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings in a YAML file; none where it is not there. Raises `DatasetError` naming the key that is wrong."""
+    if not path.exists():
+        return Settings()
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtraError(f"reading {path.name}", "pyyaml", "train") from error
+    try:
+        return Settings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DatasetError(f"{path}: cannot be read as YAML ({error})") from error
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, one['loc'])) or 'the file'} is {one['input']!r}: {one['msg']}"
+            for one in error.errors()
+        )
+        raise DatasetError(f"{path}: {wrong}. It may state {', '.join(Settings.model_fields)}") from error
+
+
+def read_label_table(path: Path) -> pd.DataFrame:
+    """Every cell as text without spaces around it; the names of `RESERVED` columns in lower case.
+
+    Cells are parted by tabs in `.tsv`; else by commas, or by semicolons if the header has no comma. Raises
+    `DatasetError` for a table without rows, a column that occurs twice, or a row of another length than the header.
+    """
+    import pandas as pd
+
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            delimiter = "\t" if path.suffix == ".tsv" else ";" if ";" in first and "," not in first else ","
+            file.seek(0)
+            lines = [[cell.strip() for cell in line] for line in csv.reader(file, delimiter=delimiter) if any(line)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path}: cannot be read as a table ({error}); save it as CSV in UTF-8") from error
+    if len(lines) < 2:
+        raise DatasetError(f"{path}: no rows; expected a header and a row for each recording")
+    header = [name.lower() if name.lower() in RESERVED else name for name in lines[0]]
+    if twice := next((name for name in header if header.count(name) > 1), None):
+        raise DatasetError(f"{path}: column {twice!r} occurs twice; expected a name each")
+    for number, line in enumerate(lines[1:], 1):
+        if len(line) != len(header):
+            raise DatasetError(f"{path}: row {number} has {len(line)} cells; expected {len(header)} as in the header")
+    return pd.DataFrame(lines[1:], columns=header, dtype=str)
+
+
+def one_of(rows: pd.DataFrame, names: Sequence[str], table: Path) -> str | None:
+    """The one of these columns that the table has; None without. Raises `DatasetError` if it has more."""
+    found = [name for name in names if name in rows]
+    if len(found) > 1:
+        raise DatasetError(f"{table}: columns {' and '.join(found)} mean the same; keep one")
+    return found[0] if found else None
+
+
+def label_columns(
+    rows: pd.DataFrame, table: Path, declared: Sequence[str] | None
+) -> tuple[dict[str, NDArray[np.int8]], list[str]]:
+    """The labels of each label column, present 1, absent 0, unknown -1; and what was left out, with the reason.
+
+    Label columns are those `declared`, or else those named as a finding of the vocabulary and any other in which every
+    value is a label. Raises `DatasetError` naming row, column, value and what was expected, or if there is none.
+    """
+    if missing := [name for name in declared or () if name not in rows or name in RESERVED]:
+        raise DatasetError(f"{table}: no column {', '.join(missing)}, which dataset.yaml names among its labels")
+    labels: dict[str, NDArray[np.int8]] = {}
+    left_out = []
+    for name in [column for column in rows if column not in RESERVED]:
+        if declared is not None and name not in declared:
+            left_out.append(f"{name} (not among the labels of dataset.yaml)")
+            continue
+        values = rows[name].str.casefold().map(_VALUES)
+        wrong = np.flatnonzero(values.isna())
+        if len(wrong) and (name in FINDINGS or declared is not None):
+            raise DatasetError(
+                f"{table}: {name} is {rows[name].iloc[wrong[0]]!r} in row {wrong[0] + 1}; expected {_EXPECTED}"
+            )
+        if len(wrong):
+            left_out.append(f"{name} ({rows[name].iloc[wrong[0]]!r} in row {wrong[0] + 1})")
+        elif name not in FINDINGS and declared is None and (values == UNKNOWN).all():
+            left_out.append(f"{name} (empty)")
+        elif name not in FINDINGS and name.casefold() in _SPELLING:
+            raise DatasetError(
+                f"{table}: column {name!r} is spelled {_SPELLING[name.casefold()]!r} in the vocabulary; write it so, "
+                "or give it another name if it means something else"
+            )
+        else:
+            labels[name] = values.to_numpy(dtype=np.int8)
+    if not labels:
+        beside = f"; its other columns: {', '.join(left_out)}" if left_out else ""
+        raise DatasetError(
+            f"{table}: no label column{beside}. Expected one for each finding, for example AF, of {_EXPECTED}"
+        )
+    return labels, left_out
+
+
+def fold_column(rows: pd.DataFrame, table: Path) -> NDArray[np.int64]:
+    """The column `fold`, 0 without it. Raises `DatasetError` naming the row that holds no whole number."""
+    if "fold" not in rows:
+        return np.zeros(len(rows), dtype=np.int64)
+    for number, text in enumerate(rows["fold"], 1):
+        if not (text.isdecimal() and len(text) < 10):
+            raise DatasetError(f"{table}: fold is {text!r} in row {number}; expected a whole number")
+    return rows["fold"].astype(np.int64).to_numpy()
