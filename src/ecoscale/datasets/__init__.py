@@ -16,15 +16,19 @@ from ecoscale.datasets.collection import (
     named_collection,
     open_collection,
 )
+from ecoscale.datasets.ludb import LUDB
 from ecoscale.datasets.ptbxl import PTBXL
+from ecoscale.datasets.sph import SPH
 from ecoscale.datasets.splits import in_part, in_share, patient_position
 from ecoscale.datasets.tasks import Task
 from ecoscale.datasets.vocabulary import Mapping, label_matrix, mappings
 
 __all__ = [
     "ABSENT",
+    "LUDB",
     "PRESENT",
     "PTBXL",
+    "SPH",
     "UNKNOWN",
     "Archive",
     "Chapman",

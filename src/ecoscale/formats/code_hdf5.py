@@ -7,18 +7,18 @@ the Goldberger identities decide. Zenodo 4916206 (CODE-15%) and 3765780 (CODE-te
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecoscale.ecg import ECG, LEADS
-from ecoscale.errors import EcoscaleError, FormatError, MissingExtraError
+from ecoscale.errors import FormatError
+from ecoscale.formats.hdf5 import open_hdf5
 from ecoscale.formats.leads import canonical_leads, twelve_lead_ecg
 from ecoscale.formats.quantities import agreed_rate, refuse_other_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 RATE = 400.0
 CODE_TEST_LEADS = ("I", "II", "III", "aVL", "aVF", "aVR", *LEADS[6:])
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Rows of CODE-test that are asked for the lead order when the row read does not tell.
 _WITNESSES = 32
 # Mean relative residual of the augmented leads: at most 0.04 in the right order, at least 1.4 in the other, over the
@@ -34,17 +33,12 @@ _WITNESSES = 32
 _LARGEST_MISFIT = 0.5
 
 
-def is_hdf5(head: bytes) -> bool:
-    """Whether a file's first bytes hold the HDF5 signature, at the start or after a user block (as MATLAB 7.3 has)."""
-    return any(head.startswith(_SIGNATURE, at) for at in (0, 512, 1024, 2048))
-
-
 def exams(path: Path) -> list[str] | None:
     """The record names of a CODE file in its order: exam ids, or row numbers where it has none; None for other HDF5.
 
     The row of zeros with exam id 0 that ends a part of CODE-15% is no exam and is left out.
     """
-    with _open(path, str(path)) as file:
+    with open_hdf5(path, str(path)) as file:
         if "tracings" not in file:
             return None
         tracings = _tracings(file, str(path))
@@ -74,7 +68,7 @@ def read(
     agreed_rate(RATE, rate, source, "the rate of the CODE collections")
     refuse_other_unit(["mV"], unit, source, "the unit of the CODE collections")
     given = None if leads is None else canonical_leads(leads, source)
-    with _open(path, source) as file:
+    with open_hdf5(path, source) as file:
         tracings = _tracings(file, source)
         ids = _exam_ids(file, len(tracings), source)
         row, record = _row(ids, len(tracings), record, source)
@@ -99,30 +93,13 @@ def read(
     return twelve_lead_ecg(signal, order, rate=RATE, source=source, record=record, notes=notes)
 
 
-@contextmanager
-def _open(path: Path, source: str) -> Iterator[Any]:
-    try:
-        import h5py
-    except ImportError:
-        raise MissingExtraError("reading HDF5", "h5py", "formats") from None
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except EcoscaleError:
-        raise
-    except Exception as error:  # h5py lets OSError, KeyError, ValueError and RuntimeError pass from damaged files
-        raise FormatError(
-            f"{source}: the HDF5 file cannot be read ({type(error).__name__}: {error}). Is it whole?"
-        ) from error
-
-
 def _tracings(file: Any, source: str) -> Any:
     tracings = file.get("tracings")
     shape = getattr(tracings, "shape", None)
     if shape is None:
         raise FormatError(
-            f"{source}: HDF5 without a dataset 'tracings' (it has {', '.join(list(file)[:10]) or 'nothing'}); the only "
-            "HDF5 that is read is that of the CODE collections"
+            f"{source}: HDF5 without a dataset 'tracings' (it has {', '.join(list(file)[:10]) or 'nothing'}); the HDF5 "
+            "that is read is that of the CODE collections, and that of SPH: 'ecg' of floats, (12, samples)"
         )
     if len(shape) != 3 or shape[2] != len(LEADS) or 0 in shape or tracings.dtype.kind != "f":
         raise FormatError(
