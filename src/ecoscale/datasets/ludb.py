@@ -154,9 +154,12 @@ class LUDB(Collection):
         file = header.with_suffix(f".{canonical.lower()}")
         if not file.is_file():
             raise DatasetError(f"{file}: not found; version 1.0.1 has the delineation of lead {canonical} there")
+        # wfdb reads a file without its end as one with fewer annotations.
+        if not file.read_bytes().endswith(b"\0\0"):
+            raise DatasetError(f"{file}: does not end as WFDB annotations do, with two zero bytes; download it again")
         try:
             marks = wfdb.rdann(str(header.with_suffix("")), canonical.lower())
-            pairs = list(zip(np.asarray(marks.sample).tolist(), marks.symbol or [], strict=True))
+            pairs = list(zip(np.asarray(marks.sample).tolist(), map(str, marks.symbol or []), strict=True))
         except Exception as error:  # wfdb documents no exceptions and lets those of numpy and pandas pass
             raise DatasetError(
                 f"{file}: cannot be read as WFDB annotations ({type(error).__name__}: {error}); download it again"

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,9 +24,6 @@ from ecoscale.datasets.archive import Archive
 from ecoscale.datasets.collection import Collection, read_table
 from ecoscale.datasets.tasks import Task
 from ecoscale.errors import DatasetError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TABLE = "metadata.csv"
 RECORDS = "records"
