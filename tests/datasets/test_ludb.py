@@ -269,6 +269,17 @@ def test_a_header_without_diagnoses_is_refused_where_there_is_no_table(folder, t
 # The synthetic collection
 
 
+def test_the_layouts_waves_are_whole_but_for_the_ends_of_the_record(folder):
+    collection = LUDB(folder)
+    for record in collection.records.index:
+        waves = collection.waves(record, "V1")
+        assert waves[["kind", "peak"]].notna().to_numpy().all()
+        assert waves["onset"].iloc[1:].notna().all()
+        assert waves["offset"].iloc[:-1].notna().all()
+        times = waves[["onset", "peak", "offset"]].to_numpy(float).ravel()
+        assert (np.diff(times[np.isfinite(times)]) >= 0).all()
+
+
 def test_the_layout_has_the_publishers_files(folder):
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     suffixes = ("hea", "dat", *(lead.lower() for lead in LEADS))

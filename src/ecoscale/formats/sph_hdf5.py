@@ -65,5 +65,5 @@ def read(
 
 
 def _is_signal(dataset: Any) -> bool:
-    shape = getattr(dataset, "shape", ())
-    return len(shape or ()) == 2 and shape[0] == len(LEADS) and shape[1] > 0 and dataset.dtype.kind == "f"
+    shape = getattr(dataset, "shape", None) or ()  # None in an empty dataset, and a group has none
+    return len(shape) == 2 and shape[0] == len(LEADS) and shape[1] > 0 and dataset.dtype.kind == "f"

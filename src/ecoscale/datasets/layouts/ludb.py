@@ -124,13 +124,21 @@ def _write_record(folder: Path, name: str, one: SyntheticECG, comments: list[str
 
 def _marks(one: SyntheticECG) -> tuple[list[int], list[str]]:
     """Samples and symbols of the waves whose peak is inside the recording, in the order of time."""
-    marks = []
+    waves = []
     for onset, r_peak in zip(one.qrs_onsets, one.r_peaks, strict=True):
         for kind, (start, stop) in wave_times(one.heart).items():
             peak = r_peak if kind == "QRS" else onset + (start + stop) / 2
-            if 0 <= round(peak * _RATE) < one.ecg.n_samples:
-                marks += [(onset + start, "("), (peak, _SYMBOLS[kind]), (onset + stop, ")")]
-    marks = [(round(time * _RATE), symbol) for time, symbol in marks]
-    inside = [(sample, symbol) for sample, symbol in marks if 0 <= sample < one.ecg.n_samples]
-    inside.sort(key=lambda mark: mark[0])
-    return [sample for sample, _ in inside], [symbol for _, symbol in inside]
+            waves.append([round(time * _RATE) for time in (onset + start, peak, onset + stop)] + [_SYMBOLS[kind]])
+    waves.sort()
+    samples, symbols = [], []
+    following = [onset for onset, *_ in waves[1:]] + [2 * one.ecg.n_samples]
+    for (onset, peak, offset, symbol), next_onset in zip(waves, following, strict=True):
+        # In a fast rhythm P begins before T has ended; nobody marks two waves at once.
+        offset = min(offset, next_onset)
+        peak = min(peak, offset - 1)
+        if 0 <= peak < one.ecg.n_samples:
+            marks = [(onset, "("), (peak, symbol), (offset, ")")]
+            inside = [mark for mark in marks if 0 <= mark[0] < one.ecg.n_samples]
+            samples += [sample for sample, _ in inside]
+            symbols += [symbol for _, symbol in inside]
+    return samples, symbols
