@@ -40,7 +40,7 @@ def collection(request, tmp_path):
 
 def test_the_known_collections_state_their_source_and_licence():
     assert list(list_collections()) == [
-        *("challenge2025", "chapman", "code15", "code_test", "folder", "ptbxl", "samitrop"),
+        *("challenge2025", "chapman", "code15", "code_test", "folder", "ludb", "ptbxl", "samitrop", "sph"),
     ]
     for name, collection in list_collections().items():
         assert collection.name == name

@@ -7,7 +7,7 @@ from ecoscale.errors import DatasetError
 from ecoscale.findings import CODE_FINDINGS, FINDINGS
 
 SIX = [finding.name for finding in CODE_FINDINGS]
-SCHEMES = ("CHAGAS", "CODE", "SCP", "SNOMED")
+SCHEMES = ("AHA", "CHAGAS", "CODE", "LUDB", "SCP", "SNOMED")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -35,6 +35,18 @@ def test_the_snomed_code_of_a_finding_is_one_that_says_it_is_present(finding):
 @pytest.mark.parametrize(
     ("scheme", "codes"),
     [
+        ("AHA", ["82", "106", "104", "22", "21", "50"]),
+        (
+            "LUDB",
+            [
+                "i degree av block",
+                "complete right bundle branch block",
+                "complete left bundle branch block",
+                "sinus bradycardia",
+                "sinus tachycardia",
+                "atrial fibrillation",
+            ],
+        ),
         ("CODE", ["1dAVb", "RBBB", "LBBB", "SB", "ST", "AF"]),
         ("SCP", ["1AVB", "CRBBB", "CLBBB", "SBRAD", "STACH", "AFIB"]),
         ("SNOMED", ["270492004", "59118001", "164909002", "426177001", "427084000", "164889003"]),
@@ -91,5 +103,5 @@ def test_a_finding_without_a_code_is_refused_by_name():
 
 
 def test_an_unknown_scheme_is_refused_naming_those_there_are():
-    with pytest.raises(DatasetError, match="coding scheme 'ICD10'; there are CHAGAS, CODE, SCP, SNOMED"):
+    with pytest.raises(DatasetError, match="coding scheme 'ICD10'; there are AHA, CHAGAS, CODE, LUDB, SCP, SNOMED"):
         mappings("ICD10")

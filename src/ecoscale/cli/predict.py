@@ -43,7 +43,7 @@ def predict(
     batch_size: Annotated[int, typer.Option(min=1, help="Recordings classified at once.")] = 32,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all")] = None,
 ) -> None:
-    """Classify ECGs: WFDB, DICOM, CODE HDF5; .npy and CSV with --rate, --unit and --leads.
+    """Classify ECGs: WFDB, DICOM, CODE and SPH HDF5; .npy and CSV with --rate, --unit and --leads.
 
     A file that cannot be read becomes a line with an error, the others go on, and the exit status is 1.
 

@@ -19,16 +19,20 @@ from ecoscale.datasets.collection import (
     open_collection,
 )
 from ecoscale.datasets.folder import Folder
+from ecoscale.datasets.ludb import LUDB
 from ecoscale.datasets.ptbxl import PTBXL
 from ecoscale.datasets.samitrop import SamiTrop
+from ecoscale.datasets.sph import SPH
 from ecoscale.datasets.splits import in_part, in_share, patient_position
 from ecoscale.datasets.tasks import Task
 from ecoscale.datasets.vocabulary import Mapping, label_matrix, mappings
 
 __all__ = [
     "ABSENT",
+    "LUDB",
     "PRESENT",
     "PTBXL",
+    "SPH",
     "UNKNOWN",
     "Archive",
     "Challenge2025",

@@ -49,6 +49,7 @@ __all__ = [
     "random_torso",
     "synthetic_collection",
     "synthetic_ecg",
+    "wave_times",
 ]
 
 # Each of I, II, V1..V6 from the potentials of the electrodes RA, LA, LL, V1..V6 (Wilson's terminal for the chest).
@@ -209,6 +210,23 @@ _QRS = {
     ),
 }
 _T = {"normal": (0.26, 0.20, -0.15), "RBBB": (0.32, 0.20, 0.11), "LBBB": (-0.38, -0.10, -0.50)}
+# Where T begins and peaks, as parts of the time from the end of QRS to the end of T. Repolarisation that follows a
+# blocked branch begins early, in LBBB at once: ST slopes into T.
+_T_START = {"normal": 0.2, "RBBB": 0.1, "LBBB": 0.0}
+_T_PEAK = 0.66
+
+
+def wave_times(heart: Heart) -> dict[str, tuple[float, float]]:
+    """When P, QRS and T begin and end, in seconds from the beginning of QRS; without P in atrial fibrillation."""
+    qrs, qt = heart.qrs_duration, heart.qt_interval
+    times = {"QRS": (0.0, qrs), "T": (qrs + _T_START[heart.conduction] * (qt - qrs), qt)}
+    if heart.pr_interval is not None:
+        times["P"] = (-heart.pr_interval, -heart.pr_interval + _p_duration(heart.pr_interval))
+    return times
+
+
+def _p_duration(pr_interval: float) -> float:
+    return min(0.1, pr_interval - 0.01)
 
 
 def _qrs(heart: Heart) -> list[_Wave]:
@@ -222,15 +240,14 @@ def _waves(heart: Heart, torso: Torso) -> list[_Wave]:
     qrs, qt = heart.qrs_duration, heart.qt_interval
     waves = _qrs(heart)
     if heart.pr_interval is not None:
-        onset, length = -heart.pr_interval, min(0.1, heart.pr_interval - 0.01)
+        onset, length = -heart.pr_interval, _p_duration(heart.pr_interval)
         waves += [
             _Wave(onset, onset + 0.36 * length, onset + 0.78 * length, (0.04, 0.10, -0.05)),  # right atrium
             _Wave(onset + 0.24 * length, onset + 0.62 * length, onset + length, (0.08, 0.06, 0.04)),  # left atrium
         ]
     x, y, z = (torso.t_amplitude * value for value in _T[heart.conduction])
-    # Repolarisation that follows a blocked branch begins early, in LBBB at once: ST slopes into T.
-    start = qrs + {"normal": 0.2, "RBBB": 0.1, "LBBB": 0.0}[heart.conduction] * (qt - qrs)
-    waves.append(_Wave(start, qrs + 0.66 * (qt - qrs), qt, (x, y, z)))
+    start = qrs + _T_START[heart.conduction] * (qt - qrs)
+    waves.append(_Wave(start, qrs + _T_PEAK * (qt - qrs), qt, (x, y, z)))
     if heart.conduction == "LBBB":
         waves.append(_Wave(0.75 * qrs, qrs + 0.02, qrs + 0.6 * (qt - qrs), (0.35 * x, 0.35 * y, 0.35 * z)))
     if heart.rate < 90:

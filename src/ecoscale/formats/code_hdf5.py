@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecoscale.ecg import ECG, LEADS
-from ecoscale.errors import EcoscaleError, FormatError, MissingExtraError
+from ecoscale.errors import FormatError
+from ecoscale.formats.hdf5 import damage_reported, open_hdf5
 from ecoscale.formats.leads import canonical_leads, twelve_lead_ecg
 from ecoscale.formats.quantities import agreed_rate, refuse_other_unit
 
@@ -28,7 +29,6 @@ RATE = 400.0
 CODE_TEST_LEADS = ("I", "II", "III", "aVL", "aVF", "aVR", *LEADS[6:])
 _ORDERS: tuple[tuple[str, ...], ...] = (LEADS, CODE_TEST_LEADS)
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Rows of CODE-test that are asked for the lead order when the row read does not tell.
 _WITNESSES = 32
 # Mean relative residual of the augmented leads: at most 0.04 in the right order, at least 1.4 in the other, over the
@@ -36,17 +36,12 @@ _WITNESSES = 32
 _LARGEST_MISFIT = 0.5
 
 
-def is_hdf5(head: bytes) -> bool:
-    """Whether a file's first bytes hold the HDF5 signature, at the start or after a user block (as MATLAB 7.3 has)."""
-    return any(head.startswith(_SIGNATURE, at) for at in (0, 512, 1024, 2048))
-
-
 def exams(path: Path) -> list[str] | None:
     """The record names of a CODE file in its order: exam ids, or row numbers where it has none; None for other HDF5.
 
     The row of zeros with exam id 0 that ends a part of CODE-15% is no exam and is left out.
     """
-    with _open(path, str(path)) as file:
+    with open_hdf5(path, str(path)) as file:
         if "tracings" not in file:
             return None
         tracings = _tracings(file, str(path))
@@ -82,7 +77,7 @@ def read(
 def open_exams(path: Path, source: str | None = None) -> Iterator[ExamFile]:
     """The file, kept open to read many exams. Raises `FormatError` if it is not one of a CODE collection."""
     source = str(path) if source is None else source
-    with _open(path, source) as file:
+    with open_hdf5(path, source) as file:
         yield ExamFile(file, source)
 
 
@@ -109,7 +104,7 @@ class ExamFile:
         refuse_other_unit(["mV"], unit, source, "the unit of the CODE collections")
         given = None if leads is None else canonical_leads(leads, source)
         row, record = _row(self._ids, len(self._tracings), record, source)
-        with _damage(source):
+        with damage_reported(source):
             tracing = self._signal(row)
         present = np.flatnonzero(tracing.any(axis=1))
         if present.size == 0:
@@ -149,13 +144,8 @@ class ExamFile:
 
 def _inflating(tracings: Any) -> Callable[[bytes], bytes] | None:
     """How to unpack a chunk where each holds one exam by gzip alone, as CODE-15%'s do; None for any other layout."""
-    plain = (tracings.compression, tracings.shuffle, tracings.fletcher32, tracings.dtype) == (
-        "gzip",
-        False,
-        False,
-        "<f4",
-    )
-    if not plain or tracings.chunks != (1, *tracings.shape[1:]):
+    filters = tracings.compression, tracings.shuffle, tracings.fletcher32
+    if filters != ("gzip", False, False) or tracings.dtype != "<f4" or tracings.chunks != (1, *tracings.shape[1:]):
         return None
     try:
         from isal.isal_zlib import decompress
@@ -191,7 +181,7 @@ def settle_lead_order(path: Path, n_exams: int = _WITNESSES) -> LeadOrder:
 
     It is the order that more of the exams fit. Raises `FormatError` for another HDF5.
     """
-    with _open(path, str(path)) as file:
+    with open_hdf5(path, str(path)) as file:
         tracings = _tracings(file, str(path))
         rows = np.unique(np.linspace(0, len(tracings) - 1, min(n_exams, len(tracings))).round().astype(int))
         signals = [np.asarray(tracings[row], dtype=np.float32).T for row in rows]
@@ -204,36 +194,13 @@ def settle_lead_order(path: Path, n_exams: int = _WITNESSES) -> LeadOrder:
     return LeadOrder(best if 2 * fits[best] > sum(fits.values()) else None, len(rows), fits, medians)
 
 
-@contextmanager
-def _open(path: Path, source: str) -> Iterator[Any]:
-    try:
-        import h5py
-    except ImportError:
-        raise MissingExtraError("reading HDF5", "h5py", "formats") from None
-    with _damage(source), h5py.File(path, "r") as file:
-        yield file
-
-
-@contextmanager
-def _damage(source: str) -> Iterator[None]:
-    """What h5py raises about a damaged file as a `FormatError`."""
-    try:
-        yield
-    except EcoscaleError:
-        raise
-    except Exception as error:  # OSError, KeyError, ValueError, RuntimeError, zlib.error
-        raise FormatError(
-            f"{source}: the HDF5 file cannot be read ({type(error).__name__}: {error}). Is it whole?"
-        ) from error
-
-
 def _tracings(file: Any, source: str) -> Any:
     tracings = file.get("tracings")
     shape = getattr(tracings, "shape", None)
     if shape is None:
         raise FormatError(
-            f"{source}: HDF5 without a dataset 'tracings' (it has {', '.join(list(file)[:10]) or 'nothing'}); the only "
-            "HDF5 that is read is that of the CODE collections"
+            f"{source}: HDF5 without a dataset 'tracings' (it has {', '.join(list(file)[:10]) or 'nothing'}); the HDF5 "
+            "that is read is that of the CODE collections, and that of SPH: 'ecg' of floats, (12, samples)"
         )
     if len(shape) != 3 or shape[2] != len(LEADS) or 0 in shape or tracings.dtype.kind != "f":
         raise FormatError(

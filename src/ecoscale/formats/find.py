@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import EcoscaleError
-from ecoscale.formats import arrays, code_hdf5, dicom, wfdb_record
+from ecoscale.formats import arrays, code_hdf5, dicom, sph_hdf5, wfdb_record
 from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg, text_of
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ def find_recordings(paths: Iterable[str | Path], *, tables: bool = False) -> Ite
     """Every recording in these files, folders (with those in them) and patterns (`*`, `?`, `[...]`, `**`), each once.
 
     In a folder, those files are recordings that say so by their content: WFDB headers, DICOM waveforms, CODE HDF5 (one
-    recording an exam), in the order of their names. Others are passed over, and hidden ones; `tables` takes `.npy`
-    files and text tables too, which can be read only with a rate and a unit given. A path named as such, or found by
-    a pattern, is always yielded, even if nothing is there or the folder holds no recording: `Recording.read` then
-    raises the error that says why.
+    recording an exam), SPH HDF5 (one a file), in the order of their names. Others are passed over, and hidden ones;
+    `tables` takes `.npy` files and text tables too, which can be read only with a rate and a unit given. A path named
+    as such, or found by a pattern, is always yielded, even if nothing is there or the folder holds no recording:
+    `Recording.read` then raises the error that says why.
     """
     seen: set[tuple[str, str | None]] = set()
     for path in paths:
@@ -133,6 +133,9 @@ def _in_folder(path: Path, tables: bool) -> Iterator[Recording]:
 
 def _exams(path: Path, *, named: bool) -> Iterator[Recording]:
     try:
+        if sph_hdf5.is_recording(path):
+            yield Recording(path)
+            return
         records = code_hdf5.exams(path)
     except EcoscaleError:
         yield Recording(path)  # to read it says what is wrong

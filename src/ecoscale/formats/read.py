@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecoscale.errors import FormatError
-from ecoscale.formats import arrays, code_hdf5, dicom, wfdb_record
+from ecoscale.formats import arrays, code_hdf5, dicom, hdf5, sph_hdf5, wfdb_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ecoscale.ecg import ECG
 
 READABLE = (
-    "Formats read: WFDB (.hea with .dat or .mat), DICOM ECG waveform, CODE HDF5, and with rate, unit and leads given "
-    ".npy and tables (CSV, TSV)"
+    "Formats read: WFDB (.hea with .dat or .mat), DICOM ECG waveform, CODE and SPH HDF5, and with rate, unit and "
+    "leads given .npy and tables (CSV, TSV)"
 )
 HEAD_BYTES = 4096
 
@@ -48,7 +48,7 @@ def content_of(head: bytes) -> Content:
         return Content.EMPTY
     if dicom.is_dicom(head):
         return Content.DICOM
-    if code_hdf5.is_hdf5(head):
+    if hdf5.is_hdf5(head):
         return Content.HDF5
     if head.startswith(b"\x93NUMPY"):
         return Content.NPY
@@ -128,7 +128,8 @@ def read_ecg(
     if content is Content.DICOM:
         return dicom.read(path, **options)
     if content is Content.HDF5:
-        return code_hdf5.read(path, **options)
+        reader = sph_hdf5 if sph_hdf5.is_recording(path) else code_hdf5
+        return reader.read(path, **options)
     if content is Content.NPY:
         return arrays.read_npy(path, **options)
     # A header that is not valid is still called one by its suffix: the error then says what is wrong with it.
