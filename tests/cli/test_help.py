@@ -7,7 +7,7 @@ import pytest
 from ecoscale import __version__
 from ecoscale.findings import DISCLAIMER
 
-GROUPS = {"datasets": ("list", "describe")}
+GROUPS = {"datasets": ("list", "describe", "download")}
 VERBS = ("predict", "info", "demo", "train", "evaluate", "pack", *GROUPS, "models", "complexity", "design", "synth")
 LINES = [*((verb,) for verb in VERBS), *((group, verb) for group, verbs in GROUPS.items() for verb in verbs)]
 
