@@ -52,6 +52,8 @@ def download(
       ecoscale datasets download code15 CODE-15 --only exams.csv --only 'exams_part0.*'
       ecoscale datasets download ptbxl ptb-xl --mirror https://physionet-open.s3.amazonaws.com
     """
+    import logging
+
     from rich.filesize import decimal
 
     from ecoscale.cli._output import FAILED, console_on, tracked
@@ -65,6 +67,7 @@ def download(
         raise DatasetError(
             f"{cls.title} cannot be downloaded without asking: see {cls.source}, and ecoscale datasets describe {name}"
         )
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # what passes is tried again; what does not, is said below
     console, remarks = console_on(sys.stdout), console_on(sys.stderr)
     remarks.print(f"{cls.title}\nLicence: {cls.licence}\nCite: {cls.source}", markup=False)
     plan = plan_download(
@@ -102,7 +105,7 @@ def download(
         markup=False,
     )
     if report.failures:
-        remarks.print(f"{len(report.failures):,} files failed; the same command tries them again")
+        remarks.print(f"{len(report.failures):,} failed; the same command tries again")
         raise typer.Exit(FAILED)
 
 

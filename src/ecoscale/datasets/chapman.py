@@ -38,7 +38,7 @@ class Chapman(Collection):
     licence = "CC BY 4.0"
     scheme = "SNOMED"
     looked_for = "WFDBRecords/*/*/JS*.hea"
-    archive = Archive("physionet", "ecg-arrhythmia/1.0.0", 5_100_000_000)
+    archive = Archive("physionet", "ecg-arrhythmia/1.0.0", 5_450_000_000)
 
     def __init__(self, directory: str | Path) -> None:
         import pandas as pd

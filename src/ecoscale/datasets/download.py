@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fnmatch
+import os
 import queue
 import shutil
 import threading
@@ -325,7 +326,6 @@ def _alone_in(directory: Path) -> Iterator[None]:
     """Two downloads must not add to the same parts. The lock goes with the process, however it ends."""
     try:
         import fcntl
-        import os
     except ImportError:  # Windows, which refuses to replace a file that another process has open
         yield
         return

@@ -124,12 +124,14 @@ class _Part:
             self.discard()
         self._stream = self.path.open("a+b")
         self._stream.seek(0)
-        self._digest = hashlib.file_digest(self._stream, self._new)  # type: ignore[arg-type]
+        self._digest = hashlib.file_digest(self._stream, self._new)
         self.size = self._stream.tell()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._stream.close()
+        if kind is not None and not self.size:
+            self.discard()
 
     def _new(self) -> hashlib._Hash:
         return hashlib.new(self.algorithm, usedforsecurity=False)

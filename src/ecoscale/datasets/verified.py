@@ -61,8 +61,9 @@ class VerifiedFiles:
 
     def _add(self, line: dict[str, Any]) -> None:
         with self._lock:
-            self._keep(line)
-            self._unsaved.append(line)
+            if line not in (self._files.get(line["path"]), self._archives.get(line["path"])):
+                self._keep(line)
+                self._unsaved.append(line)
 
     def record(self, path: str, checksum: str) -> None:
         """Note that the file at `path` has this checksum now."""
