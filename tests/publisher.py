@@ -26,7 +26,7 @@ class Fault:
     without_length: bool = False
     ignore_range: bool = False
     shift_range: int = 0
-    """State, in Content-Range, a beginning so many bytes on."""
+    """Serve, and state in Content-Range, what begins so many bytes on."""
     content: bytes | None = None
     """Serve this in place of the file."""
     stall: bool = False
@@ -142,6 +142,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a small answer would wait 40 ms for the client's acknowledgement
     server: _Server
 
     def log_message(self, *_):
@@ -176,13 +177,12 @@ class _Handler(BaseHTTPRequestHandler):
         start = 0
         wanted = self.headers.get("Range")
         if wanted and not fault.ignore_range and self.headers.get("If-Range", tag) == tag:
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) + fault.shift_range
             if start >= len(content):
                 self.send_response(416)
                 self._headers(headers | {"Content-Range": f"bytes */{len(content)}", "Content-Length": "0"})
                 return
-            stated = start + fault.shift_range
-            headers["Content-Range"] = f"bytes {stated}-{len(content) - 1}/{len(content)}"
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         part = content[start:]
         self.send_response(206 if "Content-Range" in headers else 200)
         if fault.without_length:

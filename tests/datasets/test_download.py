@@ -133,9 +133,11 @@ def test_a_server_without_ranges_is_read_from_the_beginning(publisher, folder):
 
 def test_another_range_than_asked_for_is_not_believed(publisher, folder):
     base = publisher.zenodo("1", {"a": LARGE})
-    publisher.faults[zenodo_path("1", "a")] = [Fault(drop_after=200_000), Fault(shift_range=7)]
+    path = zenodo_path("1", "a")
+    publisher.faults[path] = [Fault(drop_after=200_000), Fault(shift_range=7)]
     assert fetched(ZENODO, folder, base).failures == ()
     assert contents(folder) == {"a": LARGE}
+    assert [each.headers.get("Range") for each in publisher.asked_for(path)] == [None, "bytes=200000-", None]
 
 
 @pytest.mark.parametrize("off", [-100_000, 100_000])
@@ -337,10 +339,11 @@ def test_what_is_remembered_may_be_lost_or_cut_off(publisher, folder):
     text = remembered.read_text()
     for damaged in ("", text[:-10], "\x00\n[]\n{}\n" + text):
         remembered.write_text(damaged)
-        for _ in range(2):
-            report = fetched(ZENODO, folder, base)
-            assert (report.n_before, report.n_bytes) == (3, 0)
-    assert fetched(ZENODO, folder, base).failures == ()
+        report = fetched(ZENODO, folder, base)
+        assert (report.n_before, report.n_bytes) == (3, 0)
+        whole = remembered.read_text()
+        assert fetched(ZENODO, folder, base).n_before == 3
+        assert remembered.read_text() == whole  # nothing had to be read again
 
 
 def test_only_what_fits_a_pattern_is_fetched(publisher, folder):
@@ -495,10 +498,14 @@ def test_sizes_that_are_not_listed_are_estimated_from_one_file_of_each_kind(publ
     assert (plan.to_come, plan.needed, plan.estimated) == (30_050, 30_050, True)
 
 
-def test_a_file_where_a_folder_must_be_fails_alone(publisher, folder):
+@pytest.mark.parametrize("folder_in_the_way", [False, True])
+def test_what_lies_in_the_way_of_a_file_fails_that_file_alone(publisher, folder, folder_in_the_way):
     base = publisher.physionet("set/1.0", {"records/a.dat": b"1", "b": b"2"})
     folder.mkdir()
-    (folder / "records").write_text("a file")
+    if folder_in_the_way:
+        (folder / "records" / "a.dat").mkdir(parents=True)
+    else:
+        (folder / "records").write_text("a file")
     (failure,) = fetched(PHYSIONET, folder, base).failures
     assert failure.path == "records/a.dat"
     assert isinstance(failure, Failure)
@@ -526,6 +533,27 @@ def test_an_error_in_a_callback_ends_it_and_is_seen(publisher, folder):
     with pytest.raises(ZeroDivisionError):
         download(plan_download(ZENODO, folder, base_url=base, backoff=0), received=wrong)
     assert fetched(ZENODO, folder, base).failures == ()
+
+
+@pytest.mark.parametrize("step", ["unlink", "replace"])
+@pytest.mark.parametrize("host", ["zenodo", "physionet"])
+def test_ended_between_the_last_byte_and_its_place_nothing_is_left_beside_the_file(
+    publisher, folder, monkeypatch, step, host
+):
+    if host == "zenodo":
+        archive, base = ZENODO, publisher.zenodo("1", {"a": LARGE})
+    else:
+        archive, base = PHYSIONET, publisher.physionet("set/1.0", {"a": LARGE})
+
+    def end(*_, **__):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as ending:
+        ending.setattr(Path, step, end)
+        with pytest.raises(ZeroDivisionError):
+            fetched(archive, folder, base)
+    assert fetched(archive, folder, base).n_bytes == 0
+    assert sorted(os.listdir(folder)) == [".ecoscale-download.jsonl", "a"]  # noqa: PTH208 - hidden ones too
 
 
 def test_a_disk_that_fills_up_ends_it_with_what_to_do(publisher, folder, monkeypatch):

@@ -38,6 +38,7 @@ class Chapman(Collection):
     licence = "CC BY 4.0"
     scheme = "SNOMED"
     looked_for = "WFDBRecords/*/*/JS*.hea"
+    # 45,152 records of 120,024 bytes, and their headers.
     archive = Archive("physionet", "ecg-arrhythmia/1.0.0", 5_450_000_000)
 
     def __init__(self, directory: str | Path) -> None:

@@ -95,8 +95,9 @@ def fetch(
             _fill(part, session, file, backoff, stop)
             found = part.checksum()
         if found == file.checksum:
-            part.path.replace(target)
+            # In this order: killed in between, the part alone is found to be whole.
             part.beside.unlink(missing_ok=True)
+            part.path.replace(target)
             return
         part.discard()
     raise DatasetError(
