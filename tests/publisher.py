@@ -48,7 +48,7 @@ class Publisher:
         self.files: dict[str, bytes] = {}
         self.faults: defaultdict[str, list[Fault]] = defaultdict(list)
         self.always: dict[str, Fault] = {}
-        self.validators = True
+        self.validators, self.most_rows = True, 1000
         self.asked: list[Asked] = []
         self.sent: Counter[str] = Counter()
         self.stalled, self.let_go = threading.Event(), threading.Event()
@@ -170,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         content = publisher.files[path] if fault.content is None else fault.content
         if "page" in (query := parse_qs(split.query)) and content.startswith(b"["):
-            rows, size = json.loads(content), int(query["page_size"][0])
+            rows, size = json.loads(content), min(int(query["page_size"][0]), self.server.publisher.most_rows)
             content = json.dumps(rows[(int(query["page"][0]) - 1) * size :][:size]).encode()
         tag = f'"{hashlib.md5(content).hexdigest()}"'
         headers = {"ETag": tag, "Accept-Ranges": "bytes"} if publisher.validators else {}

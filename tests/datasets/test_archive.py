@@ -96,9 +96,17 @@ def test_a_figshare_collection_is_all_its_articles(publisher):
     assert files[0].url == f"{publisher.url}/files/110"
 
 
-def test_a_figshare_article_is_listed_over_all_its_pages(publisher):
+@pytest.mark.parametrize("at_a_time", [1000, 100, 10_000])
+def test_a_figshare_article_is_listed_over_all_its_pages(publisher, at_a_time):
+    publisher.most_rows = at_a_time
     base = publisher.figshare("1", {11: {f"{number}.csv": b"x" for number in range(1001)}})
     assert len(listed(Archive("figshare", "articles/11", 1), base)) == 1001
+
+
+def test_a_mirror_of_plain_files_that_knows_no_pages_is_listed_once(publisher):
+    base = publisher.figshare("1", {11: {"a.csv": b"x"}})
+    publisher.always["/v2/articles/11/files"] = Fault(content=b" " + publisher.files["/v2/articles/11/files"])
+    assert len(listed(Archive("figshare", "articles/11", 1), base)) == 1
 
 
 def test_a_figshare_file_without_checksum_says_so(publisher):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
@@ -25,7 +26,7 @@ BASE_URLS = {
 OWN_PREFIX = ".ecoscale-download"
 """How the names of files begin that a download keeps for itself."""
 
-_PAGE = 1000  # the most that figshare gives at once
+_PAGE = 1000  # figshare gives ten at a time unless asked
 
 
 @dataclass(frozen=True)
@@ -190,12 +191,14 @@ def _figshare(session: Session, base: str, publication: str) -> Iterator[RemoteF
 
 
 def _pages(session: Session, url: str) -> Iterator[dict[str, Any]]:
-    """The rows of all pages; figshare gives ten at a time unless asked."""
-    page, rows = 1, None
-    while rows is None or len(rows) == _PAGE:
+    """The rows of all pages, until one is empty: a server may give fewer at a time than it is asked for."""
+    before = None
+    for page in itertools.count(1):
         rows = _json(_get(session, url, page=page, page_size=_PAGE))
+        if not rows or rows == before:  # a mirror of plain files answers the same whatever the page
+            return
         yield from rows
-        page += 1
+        before = rows
 
 
 def _checksum(text: str, source: str) -> str:
