@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ecoscale.bundle import Bundle
     from ecoscale.training import Recipe, Run
+    from publisher import Publisher
 
 
 # The tests' networks are tiny: threads would only wait for each other. Set before torch is imported, and inherited.
@@ -27,6 +30,16 @@ def recordings() -> Path:
     if stated:
         pytest.fail(f"ECOSCALE_DATA is {stated}, which is not a folder")
     pytest.skip("no real recordings: set ECOSCALE_DATA to their folder")
+
+
+@pytest.fixture
+def publisher(monkeypatch) -> Iterator[Publisher]:
+    """A web server on this machine that publishes collections, and misbehaves as told."""
+    from publisher import Publisher
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Publisher() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

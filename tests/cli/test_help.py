@@ -7,20 +7,10 @@ import pytest
 from ecoscale import __version__
 from ecoscale.findings import DISCLAIMER
 
-GROUPS = {"datasets": ("list", "describe", "check", "split")}
+GROUPS = {"datasets": ("list", "describe", "download", "check", "split")}
 VERBS = (
-    "predict",
-    "info",
-    "demo",
-    "prepare",
-    "train",
-    "evaluate",
-    "pack",
-    *GROUPS,
-    "models",
-    "complexity",
-    "design",
-    "synth",
+    *("predict", "info", "demo", "prepare", *GROUPS, "synth"),
+    *("train", "evaluate", "pack", "models", "complexity", "design"),
 )
 LINES = [*((verb,) for verb in VERBS), *((group, verb) for group, verbs in GROUPS.items() for verb in verbs)]
 

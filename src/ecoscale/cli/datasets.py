@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from ecoscale.cli.datasets_check import check
+from ecoscale.cli.datasets_download import download
 from ecoscale.cli.datasets_split import split
 
 datasets = typer.Typer(
     help="The collections that ecoscale reads: list, describe, download, check and split them.\n\n"
-    "Examples:\n  ecoscale datasets list\n  ecoscale datasets describe code15",
+    "Examples:\n  ecoscale datasets list\n  ecoscale datasets describe code15\n"
+    "  ecoscale datasets download code15 CODE-15",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -64,3 +66,6 @@ def describe(
     for task in cls.tasks:
         console.print(f"\nTask {task.name}: {task.title} ({task.source})", markup=False)
         console.print("  " + ", ".join(task.names), markup=False)
+
+
+datasets.command()(download)

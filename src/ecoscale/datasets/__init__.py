@@ -4,7 +4,7 @@ Each collection's docstring states its source, licence, counts and known traps. 
 is `ecoscale.preparation`, which the prepared store calls.
 """
 
-from ecoscale.datasets.archive import Archive
+from ecoscale.datasets.archive import Archive, RemoteFile, list_files
 from ecoscale.datasets.challenge2025 import Challenge2025
 from ecoscale.datasets.chapman import Chapman
 from ecoscale.datasets.code15 import Code15
@@ -42,12 +42,14 @@ __all__ = [
     "Collection",
     "Folder",
     "Mapping",
+    "RemoteFile",
     "SamiTrop",
     "Task",
     "in_part",
     "in_share",
     "label_matrix",
     "list_collections",
+    "list_files",
     "mappings",
     "named_collection",
     "open_collection",

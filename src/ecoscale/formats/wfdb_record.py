@@ -270,7 +270,11 @@ def _check_signal_file(path: Path, name: str, header: Header, source: str) -> No
             f"{source}: the signals of {name} are not listed one after the other in one format; expected both of a "
             "WFDB header"
         )
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name longer than the system allows
+        there = False
+    if not there:
         raise FormatError(f"{source}: the signal file {name}, which the WFDB header names, is not beside it")
     size = path.stat().st_size
     stated = header.n_samples
