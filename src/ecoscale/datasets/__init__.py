@@ -5,6 +5,8 @@ is `ecoscale.preparation`, which the prepared store calls.
 """
 
 from ecoscale.datasets.archive import Archive
+from ecoscale.datasets.challenge2020 import Challenge2020
+from ecoscale.datasets.challenge2021 import Challenge2021
 from ecoscale.datasets.chapman import Chapman
 from ecoscale.datasets.code15 import Code15
 from ecoscale.datasets.collection import (
@@ -27,6 +29,8 @@ __all__ = [
     "PTBXL",
     "UNKNOWN",
     "Archive",
+    "Challenge2020",
+    "Challenge2021",
     "Chapman",
     "Code15",
     "Collection",
