@@ -13,7 +13,7 @@ FOLDERS = ("ptbxl-native", "code15")
 
 
 def test_the_known_collections_state_their_source_and_licence():
-    assert list(list_collections()) == ["chapman", "code15", "ptbxl"]
+    assert list(list_collections()) == ["challenge2020", "challenge2021", "chapman", "code15", "ptbxl"]
     for name, collection in list_collections().items():
         assert collection.name == name
         assert collection.source.startswith("https://doi.org/")
@@ -58,7 +58,7 @@ def test_a_folder_that_holds_no_collection_is_refused_naming_what_is_looked_for(
 
 
 def test_an_unknown_name_is_refused_naming_those_there_are(tmp_path):
-    with pytest.raises(DatasetError, match="no collection 'mimic'; there are chapman, code15, ptbxl"):
+    with pytest.raises(DatasetError, match=f"no collection 'mimic'; there are {', '.join(list_collections())}"):
         open_collection(tmp_path, "mimic")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ecoscale.datasets import list_collections
 from ecoscale.errors import RecipeError
 from ecoscale.training import Recipe, load_recipe
 
@@ -104,7 +105,7 @@ def test_a_wrong_key_or_value_is_named_with_its_file(write, addition, message):
         ("{collection: ptbxl}", r"data.train.0: give either folds or share"),
         ("{collection: ptbxl, folds: [1], share: [0, 1]}", r"data.train.0: give either folds or share"),
         ("{collection: code15, share: [0, 2]}", r"data.train.0.share.1: .* less than or equal to 1"),
-        ("{collection: mimic, folds: [1]}", r"data: no collection 'mimic'; there are chapman, code15, ptbxl"),
+        ("{collection: mimic, folds: [1]}", f"data: no collection 'mimic'; there are {', '.join(list_collections())}"),
         ("{folds: [1]}", r"data.train.0.collection: Field required"),
     ],
 )

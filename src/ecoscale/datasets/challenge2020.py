@@ -5,10 +5,10 @@ version 1.0.2, PhysioNet (challenge-2020), doi:10.13026/dvyd-kd57. This is the t
 were not published. Licence: CC BY 4.0.
 Parts: six sources, in `records["part"]`: cpsc_2018 (6,877; 6 to 144 s), cpsc_2018_extra (3,453), st_petersburg_incart
 (74 of 30 min), ptb (516; up to 2 min), ptb-xl (21,837), georgia (10,344; 5 to 10 s).
-Labels: each source's own annotation, mapped by the organisers to SNOMED-CT codes in the header line `#Dx:`; who read the
-ECGs, how, and for what, differs by source. 27 codes are scored, as 24 classes. A class of which a source never states a
-code counts as not annotated there: it is unknown, not absent. The tasks are as the Challenge has them: what is not
-stated is absent.
+Labels: each source's own annotation, mapped by the organisers to SNOMED-CT codes in the header line `#Dx:`; who read
+the ECGs, how, and for what, differs by source. 27 codes are scored, as 24 classes. A class of which a source never
+states a code counts as not annotated there: it is unknown, not absent (`unannotated.csv`). The task `scored` is as the
+Challenge has it: what is not stated is absent.
 Folds: none; split by a hash of the record.
 Traps: every record is in the Challenge 2021 too, under the same name, and its traps are those described there: no
 patients, 21,837 records of PTB-XL, PVC written as ventricular ectopics. A folder with some of the six sources only may

@@ -9,8 +9,8 @@ chapman_shaoxing (10,247), ningbo (34,905).
 Labels: each source's own annotation, mapped by the organisers to 133 SNOMED-CT codes in the header line `#Dx:`; who
 read the ECGs, how, and for what, differs by source, and some are machine readings looked over by people. 30 codes are
 scored, as 26 classes. A class of which a source never states a code counts as not annotated there: it is unknown, not
-absent (`unannotated.csv`, from the organisers' counts in `challenge_codes.csv`). The tasks are as the Challenge has
-them: what is not stated is absent.
+absent (`unannotated.csv`, from the organisers' counts in `challenge_codes.csv`). The task `scored` is as the Challenge
+has it: what is not stated is absent.
 Folds: none; split by a hash of the record.
 Traps: the headers name no patient, though INCART (32 patients), PTB (290 in the database it is from) and PTB-XL have
 fewer patients than records; ptb-xl is PTB-XL 1.0.1 (HR00001 is its ecg_id 1), with 38 records that later versions

@@ -7,9 +7,9 @@ Labels: 71 SCP-ECG statements by up to two cardiologists, in the column `scp_cod
 listed, whatever its likelihood: 0 stands for "not stated", and form and rhythm statements carry no other.
 The five superclasses (NORM, MI, STTC, CD, HYP) group the 44 diagnostic statements by `scp_statements.csv`; as in the
 benchmark they are unknown for the records (411 of 21,799) that have no diagnostic statement at all.
-Tasks: the six of that benchmark (`all`, `diagnostic`, `subdiagnostic`, `superdiagnostic`, `form`, `rhythm`), its classes
-in its order, and of the records those that it selects: but for `all`, those with a statement of the task. The statements
-and their classes are in `ptbxl_statements.csv`, from the collection's own `scp_statements.csv`.
+Tasks: the six of that benchmark (`all`, `diagnostic`, `subdiagnostic`, `superdiagnostic`, `form`, `rhythm`), its
+classes in its order, and of the records those that it selects: but for `all`, those with a statement of the task. The
+statements and their classes are in `ptbxl_statements.csv`, from the collection's own `scp_statements.csv`.
 Folds: `strat_fold` 1-10, patient-wise; 1-8 train, 9 validation, 10 test, the last two human-validated.
 Traps: reduced copies of `ptbxl_database.csv` lack `patient_id`; the folds are patient-wise all the same, and each
 record then counts as a patient of its own, which makes intervals by patient slightly too narrow (said in `notes`).

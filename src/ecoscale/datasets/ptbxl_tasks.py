@@ -43,7 +43,9 @@ def statements() -> tuple[Statement, ...]:
         Statement(
             row["statement"],
             row["description"],
-            *(row[kind] == "1" for kind in ("diagnostic", "form", "rhythm")),
+            row["diagnostic"] == "1",
+            row["form"] == "1",
+            row["rhythm"] == "1",
             row["class"],
             row["subclass"],
         )

@@ -9,17 +9,16 @@ from __future__ import annotations
 import os
 import re
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from ecoscale.datasets.collection import PRESENT, UNKNOWN, Collection
 from ecoscale.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
