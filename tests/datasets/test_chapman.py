@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, Chapman, open_collection
+from ecoscale.datasets.layouts import write_wfdb
+from ecoscale.datasets.synthetic import synthetic_collection
 from ecoscale.ecg import LEADS
 from ecoscale.errors import DatasetError, FormatError
 from ecoscale.findings import CODE_FINDINGS
@@ -136,6 +138,29 @@ def test_a_record_that_occurs_twice_is_refused(folder):
     shutil.copy(folder / "JS00001.hea", folder / "again")
     with pytest.raises(DatasetError, match="record JS00001 occurs more than once"):
         Chapman(folder)
+
+
+def test_the_two_hospitals_are_parts_and_ningbo_does_not_tell_flutter_from_fibrillation(folder):
+    for old, new in (("JS00001", "JS10646"), ("JS00002", "JS10647")):
+        (folder / f"{old}.hea").rename(folder / f"{new}.hea")
+    replace(folder / "JS10647.hea", "#Dx: 426177001,164934002", "#Dx: 164890007")
+    collection = Chapman(folder)
+    assert collection.records["part"].to_dict() == {"JS10646": "chapman_shaoxing", "JS10647": "ningbo"}
+    assert collection.labels(["AF", "AFL", "SB"]).tolist() == [[PRESENT, ABSENT, ABSENT], [UNKNOWN, UNKNOWN, ABSENT]]
+
+
+def test_records_under_other_names_or_in_other_folders_are_not_taken_for_chapman(unpacked, folder):
+    assert not Chapman.recognises(folder)  # JS00001 and JS00002, but in no folder 01/010
+    (folder / "JS00002.hea").rename(folder / "A0002.hea")
+    with pytest.raises(DatasetError, match=r"A0002.hea: not a record of Chapman.*called JS00001 to JS45551; nor are 0"):
+        Chapman(folder)
+    assert Chapman.recognises(unpacked)
+
+
+def test_other_wfdb_records_with_diagnoses_are_not_taken_for_chapman(tmp_path):
+    write_wfdb(tmp_path, synthetic_collection(2, findings=["AF"], duration=2))
+    assert not Chapman.recognises(tmp_path)
+    assert open_collection(tmp_path).name == "folder"
 
 
 def test_a_folder_without_headers_is_refused(tmp_path):

@@ -40,7 +40,8 @@ def collection(request, tmp_path):
 
 def test_the_known_collections_state_their_source_and_licence():
     assert list(list_collections()) == [
-        *("challenge2025", "chapman", "code15", "code_test", "folder", "ludb", "ptbxl", "samitrop", "sph"),
+        *("challenge2020", "challenge2021", "challenge2025", "chapman", "code15", "code_test", "folder", "ludb"),
+        *("ptbxl", "samitrop", "sph"),
     ]
     for name, collection in list_collections().items():
         assert collection.name == name
@@ -93,7 +94,7 @@ def test_a_folder_that_holds_no_collection_is_refused_naming_what_is_looked_for(
 
 
 def test_an_unknown_name_is_refused_naming_those_there_are(tmp_path):
-    with pytest.raises(DatasetError, match="no collection 'mimic'; there are challenge2025, chapman, code15,"):
+    with pytest.raises(DatasetError, match=f"no collection 'mimic'; there are {', '.join(list_collections())}"):
         open_collection(tmp_path, "mimic")
 
 

@@ -51,8 +51,9 @@ def test_everybody_has_the_disease_and_nothing_else_is_known(written):
     collection = SamiTrop(written)
     assert (collection.labels(["Chagas"]) == PRESENT).all()
     assert (collection.labels([finding.name for finding in CODE_FINDINGS]) == UNKNOWN).all()
-    with pytest.raises(DatasetError, match="no CHAGAS code is mapped to MI"):
-        collection.labels(["MI"])
+    assert (collection.labels(["MI"]) == UNKNOWN).all()
+    with pytest.raises(DatasetError, match="no CHAGAS code is mapped to WPW"):
+        collection.labels(["WPW"])
 
 
 def test_real_tracings_in_its_layout_are_read_as_they_are(recordings, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, label_matrix, mappings
 from ecoscale.errors import DatasetError
-from ecoscale.findings import CODE_FINDINGS, FINDINGS
+from ecoscale.findings import CHALLENGE_FINDINGS, CODE_FINDINGS, FINDINGS
 
 SIX = [finding.name for finding in CODE_FINDINGS]
 SCHEMES = ("AHA", "CHAGAS", "CODE", "LUDB", "SCP", "SNOMED")
@@ -27,9 +27,67 @@ def test_a_code_says_one_thing_about_a_finding(scheme):
     assert len(set(pairs)) == len(pairs)
 
 
-@pytest.mark.parametrize("finding", CODE_FINDINGS, ids=lambda finding: finding.name)
-def test_the_snomed_code_of_a_finding_is_one_that_says_it_is_present(finding):
-    assert label_matrix([{finding.snomed}], [finding.name], "SNOMED").tolist() == [[PRESENT]]
+@pytest.mark.parametrize("finding", CHALLENGE_FINDINGS, ids=lambda finding: finding.name)
+def test_each_snomed_code_of_a_finding_says_that_it_is_present_and_of_no_other(finding):
+    names = [other.name for other in CHALLENGE_FINDINGS]
+    for labels in label_matrix([{code} for code in finding.codes], names, "SNOMED"):
+        assert [name for name, value in zip(names, labels, strict=True) if value == PRESENT] == [finding.name]
+
+
+@pytest.mark.parametrize(
+    ("code", "open_"),
+    [
+        ("6374002", "RBBB LBBB IRBBB"),  # bundle branch block
+        ("59118001", "BBB"),
+        ("426177001", "Brady"),  # sinus bradycardia
+        ("195080001", "AF AFL"),  # fibrillation and flutter
+        ("270492004", "LPR"),  # first degree block
+        ("164884008", "PVC"),  # ventricular ectopics
+        ("251170000", "PAC"),  # blocked
+        ("164934002", "TInv"),  # T wave abnormal
+        ("59931005", "TAb"),  # T wave inversion
+        ("251266004", "PR"),  # ventricular pacing pattern
+        ("195042002", ""),  # second degree block
+        ("27885002", ""),  # third degree block
+        ("426783006", ""),  # sinus rhythm
+    ],
+)
+def test_what_a_snomed_code_leaves_open_is_unknown(code, open_):
+    names = [finding.name for finding in CHALLENGE_FINDINGS]
+    (labels,) = label_matrix([{code}], names, "SNOMED")
+    assert [name for name, value in zip(names, labels, strict=True) if value == UNKNOWN] == open_.split()
+
+
+@pytest.mark.parametrize("code", ["314208002", "282825002", "426749004"])
+def test_rapid_paroxysmal_and_chronic_fibrillation_are_fibrillation(code):
+    assert label_matrix([{code}], ["AF", "AFL"], "SNOMED").tolist() == [[PRESENT, ABSENT]]
+
+
+@pytest.mark.parametrize(
+    ("statement", "finding"),
+    [
+        *[
+            ("AFLT", "AFL"),
+            ("IRBBB", "IRBBB"),
+            ("LAFB", "LAnFB"),
+            ("LVOLT", "LQRSV"),
+            ("IVCD", "NSIVCB"),
+            ("SR", "NSR"),
+        ],
+        *[("PAC", "PAC"), ("PACE", "PR"), ("PVC", "PVC"), ("LPR", "LPR"), ("LNGQT", "LQT"), ("QWAVE", "QAb")],
+        *[("SARRH", "SA"), ("NDT", "TAb"), ("INVT", "TInv"), ("AFIB", "AF"), ("CRBBB", "RBBB"), ("1AVB", "1dAVb")],
+    ],
+)
+def test_a_statement_of_ptbxl_says_the_same_as_the_challenges_class(statement, finding):
+    names = sorted({row.finding for row in mappings("SCP")} & {finding.name for finding in CHALLENGE_FINDINGS})
+    (labels,) = label_matrix([{statement}], names, "SCP")
+    assert [name for name, value in zip(names, labels, strict=True) if value == PRESENT] == [finding]
+
+
+def test_what_ptbxl_has_no_statement_for_is_not_mapped():
+    mapped = {row.finding for row in mappings("SCP")}
+    unmapped = [finding.name for finding in CHALLENGE_FINDINGS if finding.name not in mapped]
+    assert unmapped == ["BBB", "Brady", "LAD", "PRWP", "RAD"]
 
 
 @pytest.mark.parametrize(
@@ -97,9 +155,9 @@ def test_no_finding_gives_no_column():
 
 def test_a_finding_without_a_code_is_refused_by_name():
     with pytest.raises(
-        DatasetError, match=r"no SCP code is mapped to WPW, LQT; see ecoscale/datasets/mappings/scp.csv"
+        DatasetError, match=r"no SCP code is mapped to WPW, BBB; see ecoscale/datasets/mappings/scp.csv"
     ):
-        label_matrix([{"AFIB"}], ["AF", "WPW", "LQT"], "SCP")
+        label_matrix([{"AFIB"}], ["AF", "WPW", "BBB"], "SCP")
 
 
 def test_an_unknown_scheme_is_refused_naming_those_there_are():

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ecoscale.datasets import list_collections
 from ecoscale.errors import RecipeError
 from ecoscale.training import Recipe, load_recipe
 
@@ -115,7 +116,7 @@ def test_labels_of_a_users_own_folder_may_be_findings_and_no_others(write):
             r"data.train.0: give one of folds, share, and split with its part",
         ),
         ("{collection: code15, share: [0, 2]}", r"data.train.0.share.1: .* less than or equal to 1"),
-        ("{collection: mimic, folds: [1]}", r"data: no collection 'mimic'; there are challenge2025, chapman, code15,"),
+        ("{collection: mimic, folds: [1]}", f"data: no collection 'mimic'; there are {', '.join(list_collections())}"),
         ("{folds: [1]}", r"data.train.0.collection: Field required"),
     ],
 )

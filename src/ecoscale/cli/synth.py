@@ -124,5 +124,11 @@ def synth(
 
 
 def _names(findings: str) -> list[str]:
-    """The names in a list separated by commas; none in "normal"."""
-    return [] if findings.strip() == "normal" else [name.strip() for name in findings.split(",") if name.strip()]
+    """The findings in a list separated by commas, under any name that they have; none in "normal"."""
+    from ecoscale.findings import named_finding
+
+    return (
+        []
+        if findings.strip() == "normal"
+        else [named_finding(name).name for name in findings.split(",") if name.strip()]
+    )

@@ -5,6 +5,8 @@ is `ecoscale.preparation`, which the prepared store calls.
 """
 
 from ecoscale.datasets.archive import Archive, RemoteFile, list_files
+from ecoscale.datasets.challenge2020 import Challenge2020
+from ecoscale.datasets.challenge2021 import Challenge2021
 from ecoscale.datasets.challenge2025 import Challenge2025
 from ecoscale.datasets.chapman import Chapman
 from ecoscale.datasets.code15 import Code15
@@ -35,6 +37,8 @@ __all__ = [
     "SPH",
     "UNKNOWN",
     "Archive",
+    "Challenge2020",
+    "Challenge2021",
     "Challenge2025",
     "Chapman",
     "Code15",

@@ -4,90 +4,59 @@ Source: Zheng et al., A large scale 12-lead electrocardiogram database for arrhy
 (ecg-arrhythmia), doi:10.13026/wgex-er52. Licence: CC BY 4.0.
 Labels: SNOMED-CT codes in the header line `#Dx:`, by two physicians with a third in case of disagreement.
 Folds: none; split by a hash of the record (one record a patient).
-Traps: an unspecified atrioventricular block (233917008) says nothing about its degree, so 1dAVb is unknown there;
-in the headers of JS01052 and JS23074 a line break between the record line and the first signal is lost; reading them
-is refused, and a prepared store lists them as unreadable. Where `#Dx:` states no code, every label is unknown.
+Parts: two hospitals that were annotated apart, `chapman_shaoxing` (JS00001 to JS10646) and `ningbo` (JS10647 to
+JS45551). Findings that one of them never states are unknown there.
+Traps: in Ningbo 22 % of the records state atrial flutter and none atrial fibrillation, so the two share one code there:
+AF is unknown, and AFL where it is stated. An unspecified atrioventricular block (233917008) says nothing about its
+degree, so 1dAVb is unknown there; in the headers of JS01052 and JS23074 a line break between the record line and the
+first signal is lost; reading them is refused, and a prepared store lists them as unreadable. Where `#Dx:` states no
+code, every label is unknown. The same records, under the same names, are two sources of the PhysioNet Challenge 2021.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ecoscale.datasets.archive import Archive
-from ecoscale.datasets.collection import UNKNOWN, Collection
+from ecoscale.datasets.snomed_headers import HeaderCollection, diagnosis_codes, header_table, headers_below, record_name
 from ecoscale.errors import DatasetError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
-
-
 RECORDS = "WFDBRecords"
+LAST_OF_CHAPMAN = "JS10646"
+
+_NAME = re.compile(r"JS\d{5}")
 
 
-class Chapman(Collection):
+class Chapman(HeaderCollection):
     """Chapman/Ningbo from its folder (the one with `WFDBRecords`, or `WFDBRecords` itself)."""
 
     name = "chapman"
     title = "Chapman-Shaoxing and Ningbo (ecg-arrhythmia 1.0.0)"
     source = "https://doi.org/10.13026/wgex-er52"
     licence = "CC BY 4.0"
-    scheme = "SNOMED"
     looked_for = "WFDBRecords/*/*/JS*.hea"
     # 45,152 records of 120,024 bytes, and their headers.
     archive = Archive("physionet", "ecg-arrhythmia/1.0.0", 5_450_000_000)
 
     def __init__(self, directory: str | Path) -> None:
-        import pandas as pd
-
         self.directory = Path(directory)
-        headers = sorted(self.directory.rglob("*.hea"))
+        headers = headers_below(self.directory)
         if not headers:
             raise DatasetError(
                 f"{self.directory}: no WFDB headers (*.hea) below it; expected {RECORDS}/01/010/JS00001.hea"
             )
-        codes = [diagnosis_codes(header) for header in headers]
-        if without := [header for header, own in zip(headers, codes, strict=True) if own is None]:
+        if strangers := [header for header in headers if not _NAME.fullmatch(record_name(header))]:
             raise DatasetError(
-                f"{without[0]}: no line '#Dx:' with SNOMED codes, nor in {len(without) - 1} more headers"
+                f"{strangers[0]}: not a record of {self.title}, which are called JS00001 to JS45551; nor are "
+                f"{len(strangers) - 1} more headers"
             )
-        names = [header.stem for header in headers]
-        self.records = pd.DataFrame(
-            {
-                "patient": names,
-                "fold": 0,
-                "codes": codes,
-                "path": [str(header.relative_to(self.directory)) for header in headers],
-            },
-            index=pd.Index(names, name="record"),
-        )
-        if not self.records.index.is_unique:
-            twice = self.records.index[self.records.index.duplicated()][0]
-            raise DatasetError(f"{self.directory}: record {twice} occurs more than once below this folder")
+        parts = ["chapman_shaoxing" if record_name(header) <= LAST_OF_CHAPMAN else "ningbo" for header in headers]
+        self.records = header_table(self.directory, headers, parts)
 
     @classmethod
     def recognises(cls, directory: Path) -> bool:
-        """By WFDB headers that carry diagnoses."""
+        """By headers with diagnoses in its folders, `WFDBRecords/01/010/JS00001.hea`."""
         root = directory / RECORDS if (directory / RECORDS).is_dir() else directory
-        first = next(root.rglob("*.hea"), None)
+        first = next(root.glob("[0-9][0-9]/[0-9][0-9][0-9]/JS[0-9][0-9][0-9][0-9][0-9].hea"), None)
         return first is not None and diagnosis_codes(first) is not None
-
-    @classmethod
-    def label(cls, records: pd.DataFrame, findings: Sequence[str]) -> NDArray[np.int8]:
-        """Labels `(records, findings)`; unknown throughout where a header states no code."""
-        labels = super().label(records, findings)
-        labels[[not codes for codes in records["codes"]]] = UNKNOWN
-        return labels
-
-
-def diagnosis_codes(header: Path) -> frozenset[str] | None:
-    """The SNOMED codes of a WFDB header's `#Dx:` line (PhysioNet Challenge convention); None without one."""
-    for line in header.read_text(encoding="utf-8", errors="replace").splitlines():
-        key, _, value = line.lstrip("#").strip().partition(":")
-        if line.startswith("#") and key.strip() == "Dx":
-            return frozenset(code.strip() for code in value.split(",") if code.strip().isdecimal())
-    return None

@@ -90,10 +90,11 @@ class Collection(ABC):
         """Labels `(records, findings)` of a table with `codes`: present 1, absent 0, unknown -1.
 
         What is not annotated in the collection (`unannotated.csv`) is unknown wherever no code says that it is present,
-        and throughout where its scheme has no code that could.
+        and so is, throughout, a finding of the vocabulary that its scheme has no code for. Raises `DatasetError` for a
+        name that is no finding.
         """
         coded = {mapping.finding for mapping in mappings(cls.scheme)}
-        asked = [column for column, name in enumerate(findings) if name in coded or cls.name not in unannotated(name)]
+        asked = [column for column, name in enumerate(findings) if name in coded or name not in FINDINGS]
         labels = np.full((len(records), len(findings)), UNKNOWN, dtype=np.int8)
         labels[:, asked] = label_matrix(records["codes"], [findings[column] for column in asked], cls.scheme)
         parts = records["part"].to_numpy() if "part" in records.columns else np.full(len(records), cls.name)

@@ -7,12 +7,18 @@ Labels: 71 SCP-ECG statements by up to two cardiologists, in the column `scp_cod
 listed, whatever its likelihood: 0 stands for "not stated", and form and rhythm statements carry no other.
 The five superclasses (NORM, MI, STTC, CD, HYP) group the 44 diagnostic statements by `scp_statements.csv`; as in the
 benchmark they are unknown for the records (411 of 21,799) that have no diagnostic statement at all.
+Tasks: the six of that benchmark (`all`, `diagnostic`, `subdiagnostic`, `superdiagnostic`, `form`, `rhythm`), its
+classes in its order, and of the records those that it selects: but for `all`, those with a statement of the task. The
+statements and their classes are in `ptbxl_statements.csv`, from the collection's own `scp_statements.csv`.
 Folds: `strat_fold` 1-10, patient-wise; 1-8 train, 9 validation, 10 test, the last two human-validated.
 Traps: reduced copies of `ptbxl_database.csv` lack `patient_id`; the folds are patient-wise all the same, and each
 record then counts as a patient of its own, which makes intervals by patient slightly too narrow (said in `notes`).
 `filename_lr` and `filename_hr` have no suffix.
 The two rates are not one signal resampled: the 500 Hz files run 1.25 ms behind those at 100 Hz, and their last 0.1 s
 are one held value, where those at 100 Hz go on (in each of the 20 records that the tests read).
+PTB-XL+ (Strodthoff et al. 2023, doi:10.13026/g6h6-7g88, PhysioNet ptb-xl-plus 1.0.1) adds features of three measuring
+programs, median beats, and SNOMED-CT codes to these records, under the same folds; it is not read here.
+The part ptb-xl of the PhysioNet Challenges 2020 and 2021 is version 1.0.1 of this collection.
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ import numpy as np
 
 from ecoscale.datasets.archive import Archive
 from ecoscale.datasets.collection import Collection, read_table
+from ecoscale.datasets.ptbxl_tasks import BENCHMARK
 from ecoscale.datasets.vocabulary import UNKNOWN, mappings
 from ecoscale.errors import DatasetError
 from ecoscale.findings import PTBXL_SUPERCLASSES
@@ -50,6 +57,7 @@ class PTBXL(Collection):
     looked_for = "ptbxl_database.csv"
     # 21,799 records of 24,000 and 120,000 bytes, their headers, and the tables.
     archive = Archive("physionet", "ptb-xl/1.0.3", 3_170_000_000)
+    tasks = BENCHMARK
 
     def __init__(self, directory: str | Path, rate: int | None = None) -> None:
         import pandas as pd

@@ -3,10 +3,12 @@
 They exist to try readers, stores and trainings. Nothing measured on them is evidence of accuracy on people.
 """
 
+from ecoscale.datasets.layouts.challenge import write_challenge
 from ecoscale.datasets.layouts.challenge2025 import write_challenge2025
 from ecoscale.datasets.layouts.code15 import CODE15_COLUMNS, write_code15
 from ecoscale.datasets.layouts.code_test import CODE_TEST_COLUMNS, SAMITROP_COLUMNS, write_code_test, write_samitrop
 from ecoscale.datasets.layouts.ludb import LUDB_COLUMNS, write_ludb
+from ecoscale.datasets.layouts.ptbxl import PTBXL_COLUMNS, write_ptbxl
 from ecoscale.datasets.layouts.sph import SPH_COLUMNS, write_sph
 from ecoscale.datasets.layouts.wfdb import SINUS_RHYTHM, write_wfdb
 
@@ -14,13 +16,16 @@ __all__ = [
     "CODE15_COLUMNS",
     "CODE_TEST_COLUMNS",
     "LUDB_COLUMNS",
+    "PTBXL_COLUMNS",
     "SAMITROP_COLUMNS",
     "SINUS_RHYTHM",
     "SPH_COLUMNS",
+    "write_challenge",
     "write_challenge2025",
     "write_code15",
     "write_code_test",
     "write_ludb",
+    "write_ptbxl",
     "write_samitrop",
     "write_sph",
     "write_wfdb",
