@@ -37,6 +37,7 @@ _LIMB_FROM_I_II: dict[str, NDArray[np.float64]] = dict(
 SHORTEST_SECONDS = 5.0
 FLAT_SECONDS = 1.0
 SATURATED_SECONDS = 0.04
+SATURATED_MILLIVOLT = 1.0
 LARGEST_MILLIVOLT = 10.0
 SMALLEST_MILLIVOLT = 0.1
 LARGEST_RESIDUAL = 0.1
@@ -124,6 +125,8 @@ class ECG:
     def select(self, leads: Iterable[str]) -> ECG:
         """These leads, in this order. Raises `LeadError` naming those that are missing."""
         wanted = tuple(leads)
+        if wanted == self.leads:
+            return self
         if missing := [lead for lead in wanted if lead not in self.leads]:
             raise LeadError(
                 f"{self.source or 'this ECG'}: no lead {', '.join(missing)} (it has {', '.join(self.leads)}); "
@@ -269,13 +272,17 @@ class ECG:
         """Leads that rest at their largest or smallest value, well away from their median."""
         shortest = max(3, int(np.ceil(SATURATED_SECONDS * self.rate)))
         found = []
-        for extreme in (lowest, highest):
-            resting = whole == extreme[:, None]
-            for row in np.flatnonzero(np.count_nonzero(resting, axis=1) >= shortest):
-                edges = np.flatnonzero(np.diff(resting[row], prepend=False, append=False))
-                if (edges[1::2] - edges[::2]).max() >= shortest and abs(extreme[row] - np.median(whole[row])) > 1.0:
+        # No sample of a lead is farther from the median than the lead spans.
+        for row in np.flatnonzero(highest - lowest > SATURATED_MILLIVOLT):
+            for extreme in (lowest[row], highest[row]):
+                resting = whole[row] == extreme
+                if np.count_nonzero(resting) < shortest or self.leads[row] in found:
+                    continue
+                edges = np.flatnonzero(np.diff(resting, prepend=False, append=False))
+                far = abs(extreme - np.median(whole[row])) > SATURATED_MILLIVOLT
+                if far and (edges[1::2] - edges[::2]).max() >= shortest:
                     found.append(self.leads[row])
-        return [lead for lead in self.leads if lead in found]
+        return found
 
 
 @lru_cache

@@ -93,10 +93,17 @@ class Preparation(BaseModel):
 
     def pad(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
         """`(leads, samples)` with zeros on both sides, up to one window; unchanged if it is long enough."""
-        missing = self.window - signal.shape[1]
-        if missing <= 0:
+        within = self.within_padding(signal.shape[1])
+        if within == slice(0, signal.shape[1]):
             return signal
-        return np.pad(signal, ((0, 0), (missing // 2, missing - missing // 2)))
+        padded = np.zeros((len(signal), self.window), dtype=signal.dtype)
+        padded[:, within] = signal
+        return padded
+
+    def within_padding(self, n_samples: int) -> slice:
+        """Where in a window the samples of a shorter record lie; all of them for one that is long enough."""
+        before = max(0, self.window - n_samples) // 2
+        return slice(before, before + n_samples)
 
     def standardise(self, signal: NDArray[np.floating]) -> NDArray[np.float32]:
         """`(signal - mean) / scale`, mV to the network's units."""

@@ -327,12 +327,12 @@ def _prepare_block(layout: _Layout, block: int, recordings: list[Recording]) -> 
         start = max(0, signal.shape[1] - preparation.window) // 2
         if len(preparation.starts(signal.shape[1])) > 1:
             found.append(f"cropped: the middle {preparation.seconds:g} s of {outcome.duration:.2f} s are in the store")
-        window = preparation.pad(signal[:, start : start + preparation.window])
-        if largest := _store(window, written[row]):
+        kept = signal[:, start : start + preparation.window]
+        if largest := _store(kept, written[row, :, preparation.within_padding(kept.shape[1])]):
             found.append(f"clipped: above {largest:.1f} mV in the prepared store")
         if found:
             warnings[row] = "\n".join(found)
-    content = written.tobytes()
+    content = written.data.cast("B")
     with (layout.folder / SIGNALS).open("r+b") as file:
         file.seek(layout.place(block))
         file.write(content)

@@ -106,10 +106,9 @@ class ExamFile:
         row, record = _row(self._ids, len(self._tracings), record, source)
         with damage_reported(source):
             tracing = self._signal(row)
-        present = np.flatnonzero(tracing.any(axis=1))
-        if present.size == 0:
+        first, end = _within_padding(tracing)
+        if first == end:
             raise FormatError(f"{source}: exam {record} is all zeros: the publisher has no signal for it; leave it out")
-        first, end = int(present[0]), int(present[-1]) + 1
         rest = len(tracing) - end
         # Each lead in one piece: all that follows goes along the leads.
         signal = np.ascontiguousarray(tracing[first:end].T)
@@ -140,6 +139,14 @@ class ExamFile:
                 if not unfiltered:
                     return np.frombuffer(self._inflate(packed), "<f4").reshape(self._tracings.shape[1:])
         return np.asarray(self._tracings[row], dtype=np.float32)
+
+
+def _within_padding(tracing: NDArray[np.float32]) -> tuple[int, int]:
+    """First sample `(samples, leads)` that is not zero in every lead, and the one after the last; 0, 0 without any."""
+    if tracing[0].any() and tracing[-1].any():
+        return 0, len(tracing)
+    present = np.flatnonzero(tracing.any(axis=1))
+    return (int(present[0]), int(present[-1]) + 1) if present.size else (0, 0)
 
 
 def _inflating(tracings: Any) -> Callable[[bytes], bytes] | None:
