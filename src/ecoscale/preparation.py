@@ -93,11 +93,10 @@ class Preparation(BaseModel):
 
     def pad(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
         """`(leads, samples)` with zeros on both sides, up to one window; unchanged if it is long enough."""
-        within = self.within_padding(signal.shape[1])
-        if within == slice(0, signal.shape[1]):
+        if signal.shape[1] >= self.window:
             return signal
         padded = np.zeros((len(signal), self.window), dtype=signal.dtype)
-        padded[:, within] = signal
+        padded[:, self.within_padding(signal.shape[1])] = signal
         return padded
 
     def within_padding(self, n_samples: int) -> slice:
