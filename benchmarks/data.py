@@ -40,6 +40,7 @@ def main(
     folder: Annotated[Path, typer.Argument(help="Where the collection and its stores lie.", file_okay=False)],
     exams: Annotated[int, typer.Option(min=1000, help="Exams in the collection.")] = DRAWN,
     out: Annotated[Path, typer.Option(help="The figures as JSON.")] = Path("benchmarks/results/data.json"),
+    only: Annotated[str, typer.Option(help="Only the stores whose name contains this, for example '100 Hz'.")] = "",
     loading: Annotated[bool, typer.Option(help="Also measure the loader beside the network (needs torch).")] = True,
 ) -> None:
     """Measure, print, and write the figures."""
@@ -52,6 +53,7 @@ def main(
     figures["preparing"] = {
         name: preparing(collection, folder / f"store-{number}-of-{exams}", options)
         for number, (name, options) in enumerate(STORES.items())
+        if only in name
     }
     if loading:
         alone = figures["reading the HDF5 alone"]
@@ -61,7 +63,7 @@ def main(
         figures["loading, batch 64"] = loading_figures(collection, folder / f"store-0-of-{exams}")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(figures, indent=1))
+    typer.echo(json.dumps(figures, indent=1))
 
 
 def machine() -> dict[str, Any]:
@@ -149,7 +151,7 @@ def preparing(collection: Path, store: Path, options: tuple[str, ...]) -> dict[s
     while process.poll() is None:
         try:
             family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-            # Proportional: memory that processes share counts once. Pages of mapped files that can be dropped count too.
+            # Proportional: memory that processes share counts once.
             shared = max(shared, sum(one.memory_full_info().pss for one in family))
             single = max(single, *(one.memory_info().rss for one in family))
         except psutil.Error:

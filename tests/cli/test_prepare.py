@@ -58,7 +58,7 @@ def test_another_collection_than_the_folders_is_refused(run, exams, tmp_path):
 
 def test_interrupted_it_says_how_to_go_on(process, exams, tmp_path):
     code = """
-import ecoscale.datasets.preparing as preparing
+import ecoscale.datasets.processes as processes
 from ecoscale.cli import app
 from signal import pause
 
@@ -67,7 +67,7 @@ def wait(records, description, total):
     pause()
     yield from records
 
-preparing.silent = wait
+processes.silent = wait
 app()
 """
     store = tmp_path / "store"

@@ -15,6 +15,7 @@ from ecoscale.datasets import PTBXL, Chapman, Code15
 from ecoscale.datasets.checking import check_collection, part_counts
 from ecoscale.datasets.layouts import write_code15
 from ecoscale.datasets.splits import stratified_split
+from ecoscale.datasets.verified import VerifiedFiles, file_checksum
 
 EMPTY = 1
 
@@ -177,6 +178,17 @@ class TestDefects:
         # The header of the record has a checksum of its own.
         assert found["checksum"].count == 1
         assert check_collection(PTBXL(folder), checksums=False).checksums_compared == 0
+
+    def test_files_are_compared_with_what_a_download_verified(self, exams):
+        verified = VerifiedFiles(exams)
+        for name in ("exams.csv", "exams_part0.hdf5"):
+            verified.record(name, file_checksum(exams / name, "md5"))
+        verified.save()
+        assert check_collection(Code15(exams)).checksums_compared == 2
+        table = pd.read_csv(exams / "exams.csv")
+        table.assign(age=50).to_csv(exams / "exams.csv", index=False)
+        found = by_code(check_collection(Code15(exams)))["altered_file"]
+        assert found.first[0].startswith("exams.csv: md5:")
 
 
 def test_genuine_chapman_records_are_sound_and_read_at_their_rate(recordings, tmp_path):

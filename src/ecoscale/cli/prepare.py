@@ -60,6 +60,7 @@ def prepare(
 
     from ecoscale.cli._output import console_on, tracked
     from ecoscale.datasets import open_collection, preparing
+    from ecoscale.datasets.processes import silent
     from ecoscale.errors import EcoscaleError
 
     asked = {"rate": rate, "window": window, "highpass": highpass, "leads": leads}
@@ -75,7 +76,7 @@ def prepare(
             out,
             dtype=numbers.value,
             workers=workers,
-            progress=preparing.silent if quiet else tracked,
+            progress=silent if quiet else tracked,
         )
     except KeyboardInterrupt:
         raise EcoscaleError(f"{out}: interrupted; the same command goes on from where it stopped") from None

@@ -42,7 +42,7 @@ def train(
     from rich.console import Console
 
     from ecoscale.cli._output import pairs, tracked
-    from ecoscale.datasets.preparing import silent
+    from ecoscale.datasets.processes import silent
     from ecoscale.errors import MissingExtraError
 
     try:

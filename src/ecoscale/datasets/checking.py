@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ecoscale.datasets.processes import ALONE, in_processes
+from ecoscale.datasets.processes import ALONE, Progress, in_processes, silent
 from ecoscale.datasets.splits import shared_patients
 from ecoscale.datasets.store import BLOCK
+from ecoscale.datasets.verified import VerifiedFiles, file_checksum
 from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN
 from ecoscale.ecg import FLAT_SECONDS
 from ecoscale.errors import EcoscaleError
 from ecoscale.formats import read_recordings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ecoscale.datasets.collection import Collection
@@ -119,12 +120,13 @@ def check_collection(
     *,
     workers: int | None = None,
     checksums: bool = True,
-    progress: Callable[[Iterable[str], str, int], Iterable[str]] = lambda records, _description, _total: records,
+    progress: Progress = silent,
 ) -> Check:
     """Read every record of a collection once, on all cores.
 
     `parts` says which part of a split each record is in; by default the publisher's folds, if there are any. With
-    `checksums`, files are compared with the publisher's list where the folder holds it.
+    `checksums`, files are compared with the publisher's list where the folder holds it, and with those under which
+    `ecoscale datasets download` verified them.
     """
     records = collection.records
     if parts is None and any(folds := records["fold"].tolist()):
@@ -145,7 +147,7 @@ def check_collection(
         for patient, mine in shared_patients(records, parts).items():
             found["patient_in_two_parts"].append(f"{patient}: {', '.join(f'{r} in {parts[r]}' for r in mine[:4])}")
     compared = 0
-    if checksums and (collection.directory / CHECKSUMS).is_file():
+    if checksums:
         compared, altered = _compare_checksums(collection.directory, workers, progress)
         found["altered_file"] += altered
     readable = [one for one in seen if one.error is None]
@@ -267,33 +269,41 @@ def _find_duplicates(
                 found["duplicate_across_parts"].append(f"{text} in {', '.join(where)}")
 
 
-def _compare_checksums(directory: Path, workers: int | None, progress: Callable) -> tuple[int, list[str]]:
-    """How many files of the publisher's list are here, and those that differ from it."""
-    lines = (directory / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-    listed = [(name.strip().lstrip("*"), digest) for digest, _, name in (line.partition(" ") for line in lines) if name]
-    here = [(name, digest) for name, digest in listed if (directory / name).is_file()]
+def _compare_checksums(directory: Path, workers: int | None, progress: Progress) -> tuple[int, list[str]]:
+    """How many files here have a known checksum, and those that differ from it."""
+    here = [(name, checksum) for name, checksum in _known_checksums(directory).items() if (directory / name).is_file()]
     altered: list[str] = []
-
-    def compare() -> Iterator[str]:
-        blocks = [here[first : first + BLOCK] for first in range(0, len(here), BLOCK)]
-        jobs = ((directory, block) for block in blocks)
-        for block, result in zip(
-            blocks, in_processes(_altered, jobs, 1 if len(here) < ALONE else workers), strict=True
-        ):
-            altered.extend(result)
-            yield from (name for name, _ in block)
-
-    _wait(progress(compare(), "comparing checksums", len(here)))
+    if here:
+        _wait(progress(_compare(directory, here, altered, workers), "comparing checksums", len(here)))
     return len(here), altered
+
+
+def _known_checksums(directory: Path) -> dict[str, str]:
+    """By path, from the publisher's list and from what a download noted."""
+    known = VerifiedFiles(directory).checksums()
+    if (directory / CHECKSUMS).is_file():
+        lines = (directory / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+        rows = [line.split(maxsplit=1) for line in lines if line.strip()]
+        known |= {row[1].lstrip("*"): f"sha256:{row[0].lower()}" for row in rows if len(row) == 2}
+    return known
+
+
+def _compare(
+    directory: Path, files: Sequence[tuple[str, str]], altered: list[str], workers: int | None
+) -> Iterator[str]:
+    blocks = [files[first : first + BLOCK] for first in range(0, len(files), BLOCK)]
+    jobs = ((directory, block) for block in blocks)
+    for block, result in zip(blocks, in_processes(_altered, jobs, 1 if len(files) < ALONE else workers), strict=True):
+        altered += result
+        yield from (name for name, _ in block)
 
 
 def _altered(directory: Path, files: Sequence[tuple[str, str]]) -> list[str]:
     found = []
     for name, expected in files:
-        with (directory / name).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != expected.lower():
-            found.append(f"{name}: {digest[:12]}..., expected {expected[:12]}...; download it again")
+        checksum = file_checksum(directory / name, expected.partition(":")[0])
+        if checksum != expected:
+            found.append(f"{name}: {checksum[:19]}..., expected {expected[:19]}...; download it again")
     return found
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecoscale.datasets.collection import PRESENT, UNKNOWN
-from ecoscale.datasets.processes import ALONE, WorkerLost, in_processes
+from ecoscale.datasets.processes import ALONE, Progress, WorkerLost, in_processes, silent
 from ecoscale.datasets.store import (
     BLOCK,
     MANIFEST,
@@ -42,20 +42,13 @@ from ecoscale.formats import read_recordings
 from ecoscale.preparation import REVISION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from ecoscale.datasets.collection import Collection
     from ecoscale.formats import Recording
     from ecoscale.preparation import Preparation
-
-    Progress = Callable[[Iterable[str], str, int], Iterable[str]]
-
-
-def silent(records: Iterable[str], _description: str, _total: int) -> Iterable[str]:
-    """No progress bar."""
-    return records
 
 
 _KEY, _BLOCKS = "key.json", "blocks"

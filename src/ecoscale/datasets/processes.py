@@ -9,12 +9,21 @@ import threading
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 Result = TypeVar("Result")
+
+Progress: TypeAlias = "Callable[[Iterable[str], str, int], Iterable[str]]"
+"""What may wrap the names of what is done, to show how far it is: `progress(names, description, total)`."""
+
+
+def silent(names: Iterable[str], _description: str, _total: int) -> Iterable[str]:
+    """No progress bar."""
+    return names
+
 
 WorkerLost = BrokenProcessPool
 """A worker was ended from outside."""

@@ -116,6 +116,10 @@ class VerifiedFiles:
             for member in line["members"]
         )
 
+    def checksums(self) -> dict[str, str]:
+        """The checksum that each file had when it was verified, by its path."""
+        return {path: line["checksum"] for path, line in self._files.items() if isinstance(line.get("checksum"), str)}
+
     def kept(self, path: str) -> bool:
         """Whether an unpacked archive was to be kept."""
         return bool(self._archives.get(path, {}).get("kept", True))

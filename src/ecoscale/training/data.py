@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, named_collection, open_collection
-from ecoscale.datasets.preparing import prepare_store, silent
+from ecoscale.datasets.preparing import prepare_store
+from ecoscale.datasets.processes import silent
 from ecoscale.datasets.store import is_store, open_store
 from ecoscale.errors import RecipeError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ecoscale.datasets.preparing import Progress
+    from ecoscale.datasets.processes import Progress
     from ecoscale.datasets.store import PreparedStore
     from ecoscale.training.recipe import Part, Recipe
 

@@ -25,7 +25,7 @@ import yaml
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, LearningRateMonitor, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from ecoscale.datasets.preparing import silent
+from ecoscale.datasets.processes import silent
 from ecoscale.errors import RecipeError
 from ecoscale.preparation import Preparation
 from ecoscale.training.data import ECGData
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ecoscale.datasets.preparing import Progress
+    from ecoscale.datasets.processes import Progress
 
 MONITORED = "val_macro_auroc"
 _BEST, _LAST = "best.ckpt", "last.ckpt"
