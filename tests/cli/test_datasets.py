@@ -9,7 +9,7 @@ from ecoscale.datasets.splits import read_split, write_split
 
 
 def test_every_collection_is_listed_with_source_and_licence(run):
-    result = run("datasets", "list")
+    result = run("datasets")
     assert result.exit_code == 0
     for cls in list_collections().values():
         (line,) = [line for line in result.stdout.splitlines() if line.startswith(cls.name)]
@@ -23,6 +23,16 @@ def test_one_is_described_with_its_traps(run):
     assert result.exit_code == 0
     assert result.stdout.startswith("CODE-15%: 345,779 exams")
     assert "Traps" in result.stdout
+    assert "Findings: 1dAVb, RBBB, LBBB, SB, ST, AF; every other" in result.stdout
+
+
+def test_what_was_not_annotated_and_the_tasks_are_described(run):
+    shown = run("datasets", "describe", "challenge2021").stdout
+    (line,) = [line for line in shown.splitlines() if line.startswith("Not annotated in cpsc_2018:")]
+    assert {"SB,", "ST,"} <= set(line.split())
+    assert "Task scored: the 26 classes" in shown
+    assert "Task rhythm: " in run("datasets", "describe", "ptbxl").stdout
+    assert run("datasets", "describe", "folder").exit_code == 0
 
 
 def test_an_unknown_one_is_answered_by_those_there_are(run):

@@ -7,7 +7,7 @@ import pytest
 from ecoscale import __version__
 from ecoscale.findings import DISCLAIMER
 
-GROUPS = {"datasets": ("list", "describe", "download", "check", "split")}
+GROUPS = {"datasets": ("describe", "download", "check", "split")}
 VERBS = (
     *("predict", "info", "demo", "prepare", *GROUPS, "synth"),
     *("train", "evaluate", "pack", "models", "complexity", "design"),

@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from ecoscale.cli import app
-from ecoscale.datasets.layouts import write_code15, write_wfdb
+from ecoscale.datasets import open_collection
+from ecoscale.datasets.layouts import PLAIN, write_code15, write_wfdb
 from ecoscale.datasets.synthetic import EVEN_PREVALENCE, synthetic_collection
 from ecoscale.datasets.synthetic_heart import GENERATED
 from ecoscale.ecg import ECG, LEADS
@@ -261,3 +262,20 @@ def test_synth_refuses_what_cannot_be_and_writes_nothing(run, tmp_path):
     file = tmp_path / "file"
     file.touch()
     assert run(file).exit_code == 2
+
+
+@pytest.mark.parametrize("layout", sorted(PLAIN))
+def test_synth_writes_the_layout_of_every_collection(run, tmp_path, layout):
+    result = run(tmp_path / "out", "--layout", layout, "--n", 2)
+    assert result.exit_code == 0, result.output
+    collection = open_collection(tmp_path / "out", layout)
+    assert f"{len(collection)} synthetic ECGs" in result.output
+    assert collection.read(collection.records.index[0]).n_leads == 12
+
+
+def test_synth_refuses_options_that_a_publishers_layout_has_no_use_for(run, tmp_path):
+    for option in (("--noise", 0), ("--prevalence", "even"), ("--rate", 100), ("--findings", "AF"), ("--parts", 3)):
+        result = run(tmp_path / "out", "--layout", "ludb", *option)
+        assert result.exit_code == 2
+        assert "given by its publisher" in " ".join(result.output.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()

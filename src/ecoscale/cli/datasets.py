@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
+from ecoscale.cli._output import CollectionName  # noqa: TC001 - typer reads it at run time
 from ecoscale.cli.datasets_check import check
 from ecoscale.cli.datasets_download import download
 from ecoscale.cli.datasets_split import split
 
-datasets = typer.Typer(
-    help="The collections that ecoscale reads: list, describe, download, check and split them.\n\n"
-    "Examples:\n  ecoscale datasets list\n  ecoscale datasets describe code15\n"
-    "  ecoscale datasets download code15 CODE-15",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+datasets = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
 
 
-datasets.command()(check)
-datasets.command()(split)
+@datasets.callback(invoke_without_command=True)
+def list_collections(context: typer.Context) -> None:
+    """List the collections that ecoscale reads; describe, download, check and split them.
 
-
-@datasets.command("list")
-def list_() -> None:
-    """List the public collections that ecoscale reads, each from the folder that its publisher's files unpack to.
+    Each is read from the folder that its publisher's files unpack to.
 
     Examples:
-      ecoscale datasets list
+      ecoscale datasets
+      ecoscale datasets describe code15
     """
     import sys
 
@@ -37,19 +29,18 @@ def list_() -> None:
     from ecoscale.cli._output import console_on
     from ecoscale.datasets import list_collections
 
-    console = console_on(sys.stdout)
+    if context.invoked_subcommand is not None:
+        return
     table = Table("name", "collection", "source", "licence", box=None, header_style="bold", pad_edge=False)
     table.columns[2].no_wrap = True  # an address is to be copied
     for cls in list_collections().values():
         table.add_row(cls.name, cls.title, cls.source, cls.licence)
-    console.print(table)
+    console_on(sys.stdout).print(table)
 
 
 @datasets.command()
-def describe(
-    name: Annotated[str, typer.Argument(help="A collection's name.", metavar="NAME", show_default=False)],
-) -> None:
-    """Describe a collection: source, licence, counts, where its labels come from, known traps, tasks.
+def describe(name: CollectionName) -> None:
+    """Describe a collection: source, licence, counts, where its labels come from, known traps, findings, tasks.
 
     Examples:
       ecoscale datasets describe code15
@@ -59,13 +50,21 @@ def describe(
 
     from ecoscale.cli._output import console_on
     from ecoscale.datasets import named_collection
+    from ecoscale.datasets.vocabulary import known_findings, unannotated
+    from ecoscale.findings import FINDINGS
 
     cls = named_collection(name)
-    console = console_on(sys.stdout)
-    console.print(inspect.getdoc(inspect.getmodule(cls)), markup=False)
-    for task in cls.tasks:
-        console.print(f"\nTask {task.name}: {task.title} ({task.source})", markup=False)
-        console.print("  " + ", ".join(task.names), markup=False)
+    lines = [inspect.getdoc(inspect.getmodule(cls)) or ""]
+    if known := known_findings(cls.scheme):
+        lines.append(f"Findings: {', '.join(known)}; every other finding of the vocabulary is unknown.")
+        for part in cls.parts or (cls.name,):
+            unknown = [name for name in FINDINGS if name in known and part in unannotated(name)]
+            if unknown:
+                lines.append(f"Not annotated in {part}: {', '.join(unknown)}.")
+    lines += [f"Task {task.name}: {task.title} ({task.source}).\n  {', '.join(task.names)}" for task in cls.tasks]
+    console_on(sys.stdout).print("\n\n".join(lines), markup=False)
 
 
 datasets.command()(download)
+datasets.command()(check)
+datasets.command()(split)

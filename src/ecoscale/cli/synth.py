@@ -10,10 +10,17 @@ import typer
 
 
 class Layout(StrEnum):
-    """What to write."""
+    """What to write: records with their labels, or the layout of a collection as published."""
 
     WFDB = "wfdb"
     CODE15 = "code15"
+    CODE_TEST = "code_test"
+    PTBXL = "ptbxl"
+    CHALLENGE2021 = "challenge2021"
+    CHALLENGE2025 = "challenge2025"
+    SAMITROP = "samitrop"
+    LUDB = "ludb"
+    SPH = "sph"
 
 
 class Prevalence(StrEnum):
@@ -33,13 +40,15 @@ def synth(
             show_default=False,
         ),
     ] = None,
-    n: Annotated[int, typer.Option("--n", "-n", min=1, help="Number of recordings.")] = 10,
+    n: Annotated[
+        int, typer.Option("--n", "-n", min=1, help="Number of recordings; of each source in a Challenge.")
+    ] = 10,
     layout: Annotated[
         Layout,
         typer.Option(
             "--layout",
             "--format",
-            help="wfdb: records with labels.csv. code15: HDF5 parts and exams.csv as CODE-15% publishes them.",
+            help="wfdb: records with labels.csv. Any other: a collection's files exactly as published.",
         ),
     ] = Layout.WFDB,
     rate: Annotated[
@@ -47,10 +56,16 @@ def synth(
     ] = None,
     duration: Annotated[float | None, typer.Option(min=1, help="Length in seconds (wfdb).", show_default="10")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
-    noise: Annotated[float, typer.Option(min=0, help="Noise and baseline wander; 0: none, 1: ordinary.")] = 1.0,
+    noise: Annotated[
+        float | None,
+        typer.Option(min=0, help="Noise and baseline wander (wfdb, code15); 0: none, 1: ordinary.", show_default="1"),
+    ] = None,
     prevalence: Annotated[
-        Prevalence, typer.Option(help="code15: as often as in CODE-15%. even: each in one of seven.")
-    ] = Prevalence.CODE15,
+        Prevalence | None,
+        typer.Option(
+            help="code15: as often as in CODE-15%. even: each in one of seven (wfdb, code15).", show_default="code15"
+        ),
+    ] = None,
     parts: Annotated[int | None, typer.Option(min=1, help="Number of HDF5 files (code15).", show_default="2")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write into a folder that is not empty, over files of the same name.")
@@ -65,11 +80,14 @@ def synth(
       ecoscale synth out --findings normal --rate 100 --noise 0
 
       ecoscale synth out --layout code15 --n 2000 --prevalence even
+
+      ecoscale synth out --layout ptbxl --n 100
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from ecoscale.datasets.layouts import write_code15, write_wfdb
+    from ecoscale.datasets import open_collection
+    from ecoscale.datasets.layouts import PLAIN, write_code15, write_wfdb
     from ecoscale.datasets.synthetic import (
         CODE15_PREVALENCE,
         DEFAULT_NOISE,
@@ -83,22 +101,28 @@ def synth(
         raise typer.BadParameter(
             f"{out} is not empty; choose another folder, or --force to write into it", param_hint="OUT"
         )
+    foreign = {"--findings": findings, "--rate": rate, "--duration": duration, "--parts": parts}
+    reason = f"the layout {layout.value} has it given by its publisher; leave this option out"
     if layout is Layout.CODE15:
-        foreign = {"--findings": findings, "--rate": rate, "--duration": duration}
+        del foreign["--parts"]
         reason = "a CODE-15% is 10.24 s at 400 Hz, its findings drawn by --prevalence; leave this option out"
-    else:
+    elif layout is Layout.WFDB:
         foreign, reason = {"--parts": parts}, "WFDB records have no parts; leave this option out"
+    else:
+        foreign |= {"--noise": noise, "--prevalence": prevalence}
     for option, value in foreign.items():
         if value is not None:
             raise typer.BadParameter(reason, param_hint=option)
 
     shares = EVEN_PREVALENCE if prevalence is Prevalence.EVEN else CODE15_PREVALENCE
-    level = DEFAULT_NOISE.scaled(noise)
+    level = DEFAULT_NOISE.scaled(1.0 if noise is None else noise)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("Drawing ECGs", total=n)
-        if layout is Layout.CODE15:
+        if layout.value in PLAIN:
+            PLAIN[layout.value](out, n, seed=seed)
+        elif layout is Layout.CODE15:
             write_code15(
                 out,
                 n,
@@ -120,7 +144,8 @@ def synth(
                 noise=level,
             )
             write_wfdb(out, bar.track(records, total=n, task_id=task))
-    typer.echo(f"{n} synthetic {'ECG' if n == 1 else 'ECGs'} in {out}")
+    written = len(open_collection(out, layout.value)) if layout.value in PLAIN else n
+    typer.echo(f"{written} synthetic {'ECG' if written == 1 else 'ECGs'} in {out}")
 
 
 def _names(findings: str) -> list[str]:

@@ -38,6 +38,7 @@ class Challenge2020(ChallengeCollection):
     looked_for = "training/{cpsc_2018,georgia,...}/g1/*.hea, without chapman_shaoxing and ningbo"
     archive = Archive("physionet", "challenge-2020/1.0.2", 8_000_000_000)
     sources = SOURCES_2020
+    parts = tuple(source.folder for source in SOURCES_2020)
     tasks = (
         Task(
             "scored",

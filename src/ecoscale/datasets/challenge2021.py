@@ -52,6 +52,7 @@ class Challenge2021(ChallengeCollection):
     looked_for = "training/{georgia,ningbo,...}/g1/*.hea, with chapman_shaoxing or ningbo"
     archive = Archive("physionet", "challenge-2021/1.0.3", 13_500_000_000)
     sources = SOURCES_2021
+    parts = tuple(source.folder for source in SOURCES_2021)
     tasks = (
         Task(
             "scored",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN, label_matrix, mappings, unannotated
+from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN, known_findings, label_matrix, unannotated
 from ecoscale.errors import DatasetError
 from ecoscale.findings import FINDINGS
 from ecoscale.formats import Recording
@@ -45,6 +45,8 @@ class Collection(ABC):
     scheme: ClassVar[str]
     looked_for: ClassVar[str]
     """What a folder must hold to be recognised, in words."""
+    parts: ClassVar[tuple[str, ...]] = ()
+    """The sources of its records (the column `part`), where they were annotated differently."""
     tasks: ClassVar[tuple[Task, ...]] = ()
     """The questions of the collection's own benchmark."""
     archive: ClassVar[Archive | None] = None
@@ -68,8 +70,7 @@ class Collection(ABC):
     @property
     def findings(self) -> tuple[str, ...]:
         """The findings of the vocabulary that its codes can state."""
-        stated = {row.finding for row in mappings(self.scheme)}
-        return tuple(name for name in FINDINGS if name in stated)
+        return known_findings(self.scheme)
 
     def recording(self, record: str) -> Recording:
         """Where a record lies and how it is read; small, and fit to be sent to another process."""
@@ -93,7 +94,7 @@ class Collection(ABC):
         and so is, throughout, a finding of the vocabulary that its scheme has no code for. Raises `DatasetError` for a
         name that is no finding.
         """
-        coded = {mapping.finding for mapping in mappings(cls.scheme)}
+        coded = known_findings(cls.scheme)
         asked = [column for column, name in enumerate(findings) if name in coded or name not in FINDINGS]
         labels = np.full((len(records), len(findings)), UNKNOWN, dtype=np.int8)
         labels[:, asked] = label_matrix(records["codes"], [findings[column] for column in asked], cls.scheme)

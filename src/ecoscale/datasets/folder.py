@@ -37,7 +37,7 @@ from ecoscale.datasets.label_table import (
     read_label_table,
     read_settings,
 )
-from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN
+from ecoscale.datasets.vocabulary import ABSENT, OWN, PRESENT, UNKNOWN
 from ecoscale.errors import DatasetError
 from ecoscale.findings import FINDINGS
 from ecoscale.formats import Recording
@@ -67,7 +67,7 @@ class Folder(Collection):
     title = "Your own recordings"
     source = "a folder of yours"
     licence = "yours"
-    scheme = "OWN"
+    scheme = OWN
     looked_for = f"{' or '.join(TABLES)} beside recordings of your own"
 
     def __init__(self, directory: str | Path) -> None:

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecoscale.errors import DatasetError
+from ecoscale.findings import FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Collection as Codes
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
+
+OWN = "OWN"
+"""The scheme of a user's own table, whose codes are names of findings and need no mapping."""
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 """The three values of a label. Unknown means that the collection does not say; losses and metrics leave it out."""
@@ -49,6 +53,14 @@ def mappings(scheme: str) -> tuple[Mapping, ...]:
         Mapping(row["finding"], scheme, row["code"], row["meaning"], values[row["value"]], row["reason"])
         for row in csv.DictReader(table.splitlines())
     )
+
+
+def known_findings(scheme: str) -> tuple[str, ...]:
+    """The findings of the vocabulary that the codes of a scheme can state, in its order; none for a user's own."""
+    if scheme == OWN:
+        return ()
+    stated = {row.finding for row in mappings(scheme)}
+    return tuple(name for name in FINDINGS if name in stated)
 
 
 @cache

@@ -12,10 +12,22 @@ from ecoscale.datasets.layouts.ptbxl import PTBXL_COLUMNS, write_ptbxl
 from ecoscale.datasets.layouts.sph import SPH_COLUMNS, write_sph
 from ecoscale.datasets.layouts.wfdb import SINUS_RHYTHM, write_wfdb
 
+PLAIN = {
+    "challenge2021": write_challenge,
+    "challenge2025": write_challenge2025,
+    "code_test": write_code_test,
+    "ludb": write_ludb,
+    "ptbxl": write_ptbxl,
+    "samitrop": write_samitrop,
+    "sph": write_sph,
+}
+"""Layouts that are written by `writer(directory, n, seed=seed)`, by the collection's name."""
+
 __all__ = [
     "CODE15_COLUMNS",
     "CODE_TEST_COLUMNS",
     "LUDB_COLUMNS",
+    "PLAIN",
     "PTBXL_COLUMNS",
     "SAMITROP_COLUMNS",
     "SINUS_RHYTHM",
