@@ -162,7 +162,7 @@ def classify_records(
         collection=collection,
         records=tuple(table.index),
         patients=table["patient"].to_numpy(dtype=str),
-        labels=collection.labels(names)[kept],
+        labels=collection.labels(names, bundle.manifest.provenance.get("recipe", {}).get("task"))[kept],
         probabilities=np.array(probabilities),
         failures=tuple(failures),
         trained_on=_in_recipe(bundle, collection, table, "train"),

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ecoscale import __version__
 from ecoscale.bundle import Label, Manifest, write_bundle
 from ecoscale.complexity import measure_complexity
-from ecoscale.datasets import list_collections
+from ecoscale.datasets import list_collections, named_collection
 from ecoscale.datasets.synthetic import synthetic_ecg
 from ecoscale.errors import RecipeError
 from ecoscale.evaluation import choose_thresholds, evaluate, fit_platt
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ecoscale.evaluation import ChosenThresholds, Evaluation, PlattScaling
     from ecoscale.preparation import Preparation
     from ecoscale.training import Run
-    from ecoscale.training.recipe import Part
+    from ecoscale.training.recipe import Part, Recipe
 
 SELF_TEST_CASES: tuple[tuple[str, ...], ...] = ((), ("AF",), ("LBBB",), ("SB", "1dAVb"))
 """Synthetic ECGs that make the self-test's input."""
@@ -94,8 +94,8 @@ def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1",
         labels=tuple(
             Label(
                 name=finding,
-                title=FINDINGS[finding].title if finding in FINDINGS else finding,
-                snomed=FINDINGS[finding].snomed if finding in FINDINGS else None,
+                title=_title(recipe, finding),
+                snomed=_snomed(recipe, finding),
                 threshold=float(threshold),
                 slope=float(slope),
                 intercept=float(intercept),
@@ -144,6 +144,18 @@ def _refuse_other_validation(run: Run, other: Run) -> None:
         raise RecipeError(
             f"{other.folder}: validated on other records or findings than {run.folder}; they cannot stand side by side"
         )
+
+
+def _title(recipe: Recipe, finding: str) -> str:
+    """What one of the recipe's findings means."""
+    if recipe.task is not None:
+        return named_collection(recipe.collections[0]).task(recipe.task).titles.get(finding, finding)
+    return FINDINGS[finding].title if finding in FINDINGS else finding
+
+
+def _snomed(recipe: Recipe, finding: str) -> str | None:
+    # A class may be called as a finding is and be another thing: PTB-XL's subclass STTC is one of several in STTC.
+    return FINDINGS[finding].snomed if recipe.task is None and finding in FINDINGS else None
 
 
 def describe_parts(parts: Iterable[Part]) -> str:

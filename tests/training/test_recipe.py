@@ -107,6 +107,35 @@ def test_labels_of_a_users_own_folder_may_be_findings_and_no_others(write):
         load_recipe(write(own))
 
 
+def test_a_task_gives_its_classes_for_findings(write):
+    recipe = load_recipe(write("task: superdiagnostic\n" + SHORTEST))
+    assert recipe.findings == ("CD", "HYP", "MI", "NORM", "STTC")
+    # As a run's folder holds it, both written out.
+    assert load_recipe(write(recipe.to_yaml())) == recipe
+
+
+def test_some_classes_of_a_task_may_be_chosen(write):
+    assert load_recipe(write("task: form\nfindings: [PVC, QWAVE]\n" + SHORTEST)).findings == ("PVC", "QWAVE")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("task: everything", r"task: PTB-XL .* has no task 'everything'; there are all, diagnostic"),
+        ("task: form\nfindings: [AF]", r"findings: task form has no class AF"),
+    ],
+)
+def test_a_task_or_class_that_is_none_is_refused(write, lines, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(f"{lines}\n{SHORTEST}"))
+
+
+def test_a_task_is_of_one_collection(write):
+    two = SHORTEST.replace("{collection: ptbxl, folds: [9]}", "{collection: code15, share: [0, 1]}")
+    with pytest.raises(RecipeError, match="task: rhythm is of one collection; data names ptbxl, code15"):
+        load_recipe(write("task: rhythm\n" + two))
+
+
 @pytest.mark.parametrize(
     ("part", "message"),
     [

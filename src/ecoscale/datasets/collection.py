@@ -104,9 +104,22 @@ class Collection(ABC):
             labels[rows & (labels[:, column] == ABSENT), column] = UNKNOWN
         return labels
 
-    def labels(self, findings: Sequence[str]) -> NDArray[np.int8]:
-        """Labels `(records, findings)`: present 1, absent 0, unknown -1."""
-        return self.label(self.records, findings)
+    @classmethod
+    def label_for(cls, records: pd.DataFrame, names: Sequence[str], task: str | None = None) -> NDArray[np.int8]:
+        """Labels `(records, names)` of findings, or of classes of one of its own tasks.
+
+        Raises `DatasetError` for a task that it does not have, or a class that the task does not.
+        """
+        if task is None:
+            return cls.label(records, names)
+        own = cls.task(task)
+        if strangers := [name for name in names if name not in own.names]:
+            raise DatasetError(f"task {task} of {cls.title} has no class {', '.join(strangers)}; it has {own.names}")
+        return own.label(records["codes"])[:, [own.names.index(name) for name in names]]
+
+    def labels(self, findings: Sequence[str], task: str | None = None) -> NDArray[np.int8]:
+        """Labels `(records, findings)`: present 1, absent 0, unknown -1; of classes of a task, if one is named."""
+        return self.label_for(self.records, findings, task)
 
     @classmethod
     def task(cls, name: str) -> Task:

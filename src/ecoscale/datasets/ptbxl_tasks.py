@@ -58,7 +58,9 @@ def _task(name: str, title: str, members: Iterable[tuple[str, str]], *, only_ann
     classes: dict[str, frozenset[str]] = {}
     for own, statement in sorted(members):
         classes[own] = classes.get(own, frozenset()) | {statement}
-    return Task(name, title, SOURCE, classes, only_annotated)
+    meanings = {statement.name: statement.description for statement in statements()}
+    titles = {own: meanings[own] for own, codes in classes.items() if codes == {own}}
+    return Task(name, title, SOURCE, classes, only_annotated, titles)
 
 
 BENCHMARK: tuple[Task, ...] = (

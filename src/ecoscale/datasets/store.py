@@ -117,9 +117,9 @@ class PreparedStore:
         """Each record's codes, in the collection's own scheme."""
         return self.stated.codes
 
-    def labels(self, findings: Sequence[str]) -> NDArray[np.int8]:
-        """Labels `(records, findings)` from the records' codes: present 1, absent 0, unknown -1."""
-        return named_collection(self.manifest.collection).label(self.stated, findings)
+    def labels(self, findings: Sequence[str], task: str | None = None) -> NDArray[np.int8]:
+        """Labels `(records, findings)` from the records' codes, as `Collection.labels` gives them."""
+        return named_collection(self.manifest.collection).label_for(self.stated, findings, task)
 
     def warnings(self) -> dict[str, int]:
         """How many records carry each warning, by its code, the most frequent first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +26,8 @@ class Task:
         What it is called, what it asks, and where it is defined.
     classes
         Each class with the codes of the collection's own scheme that mean it, in the benchmark's order.
+    titles
+        What classes mean, where their names do not say it.
     only_annotated
         Whether records that carry no code of any class are left out, as a benchmark does that selects the records of
         its task: every class is unknown there. Otherwise every class is absent.
@@ -36,6 +38,7 @@ class Task:
     source: str
     classes: Mapping[str, frozenset[str]]
     only_annotated: bool = False
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:

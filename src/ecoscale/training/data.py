@@ -135,7 +135,7 @@ class ECGData(lightning.LightningDataModule):
         rows = np.flatnonzero(part.rows(records))
         if not len(rows):
             raise RecipeError(f"data: {part.model_dump(exclude_none=True)} selects no record of {store.path}")
-        labels = np.hstack((store.labels(self.recipe.findings), self._auxiliary_labels(store)))
+        labels = np.hstack((store.labels(self.recipe.findings, self.recipe.task), self._auxiliary_labels(store)))
         return Examples(part.collection, store, rows, labels[rows])
 
     def _auxiliary_labels(self, store: PreparedStore) -> NDArray[np.int8]:

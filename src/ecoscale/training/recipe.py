@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ecoscale.datasets import in_part
-from ecoscale.errors import ModelError, RecipeError
+from ecoscale.datasets import in_part, named_collection
+from ecoscale.errors import DatasetError, ModelError, RecipeError
 from ecoscale.findings import CODE_FINDINGS, FINDINGS
 from ecoscale.preparation import Preparation
 
@@ -113,6 +113,9 @@ class Recipe(_Section):
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     description: str = ""
+    task: Annotated[
+        str | None, Field(description="of the collection's own benchmark, whose classes are then the findings")
+    ] = None
     findings: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(finding.name for finding in CODE_FINDINGS)
     model: ModelSection
     preparation: Preparation = Preparation()
@@ -129,9 +132,11 @@ class Recipe(_Section):
         from ecoscale.datasets import list_collections
         from ecoscale.models import create_model, list_models
 
+        if self.task is not None:
+            self._classes_of_the_task()
         # A folder's table may name labels of its user's own; whether it does is seen when it is opened.
         unknown = [finding for finding in self.findings if finding not in FINDINGS]
-        if unknown and "folder" not in self.collections:
+        if unknown and self.task is None and "folder" not in self.collections:
             raise ValueError(f"findings: unknown {', '.join(unknown)}; there are {', '.join(FINDINGS)}")
         if len(set(self.findings)) != len(self.findings):
             raise ValueError(f"findings: one is named twice in {', '.join(self.findings)}")
@@ -158,6 +163,19 @@ class Recipe(_Section):
         except (ModelError, TypeError) as error:
             raise ValueError(f"model.config: {error}") from error
         return self
+
+    def _classes_of_the_task(self) -> None:
+        """Take the classes of the task for the findings, unless some of them are chosen."""
+        if len(self.collections) > 1:
+            raise ValueError(f"task: {self.task} is of one collection; data names {', '.join(self.collections)}")
+        try:
+            task = named_collection(self.data.train[0].collection).task(str(self.task))
+        except DatasetError as error:
+            raise ValueError(f"task: {error}") from error
+        if "findings" not in self.model_fields_set:
+            object.__setattr__(self, "findings", task.names)
+        elif strangers := [name for name in self.findings if name not in task.names]:
+            raise ValueError(f"findings: task {self.task} has no class {', '.join(strangers)}")
 
     @property
     def collections(self) -> tuple[str, ...]:
