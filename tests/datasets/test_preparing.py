@@ -287,6 +287,13 @@ class TestIdentity:
         with pytest.raises(DatasetError, match=r"mine: holds another store \(preparation is .*'rate': 100.0"):
             prepare(shelf, Preparation(rate=200), root / "mine")
 
+    def test_a_place_that_holds_something_else_is_refused_and_left_as_it_is(self, shelf, root):
+        (root / "mine").mkdir(parents=True)
+        (root / "mine" / "thesis.txt").write_text("years of work")
+        with pytest.raises(DatasetError, match="something is here already, and it is no prepared store; choose another"):
+            prepare(shelf, PREPARATION, root / "mine")
+        assert folders(root / "mine") == ["thesis.txt"]
+
     def test_an_empty_folder_may_be_the_place(self, shelf, root):
         (root / "mine").mkdir(parents=True)
         assert len(prepare(shelf, PREPARATION, root / "mine")) == 3
@@ -367,7 +374,7 @@ class TestInterruption:
         shelf.ecgs["c"] = KeyboardInterrupt()
         with pytest.raises(KeyboardInterrupt):
             prepare(shelf, PREPARATION, root / "mine")
-        with pytest.raises(DatasetError, match="not a whole prepared store"):
+        with pytest.raises(DatasetError, match="not a prepared store"):
             open_store(root / "mine.building")
 
     def test_a_full_disk_is_reported_and_what_was_done_is_kept(self, tmp_path, root):

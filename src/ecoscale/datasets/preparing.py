@@ -98,6 +98,10 @@ def prepare(
             # Another process may have finished it while this one waited.
             if not path.exists():
                 _build(_Build(collection, preparation, dtype, key, building), path, workers, progress)
+    elif not (path / MANIFEST).exists():
+        raise DatasetError(
+            f"{path}: there is something here already, and it is no prepared store; choose another place"
+        )
     store = open_store(path)
     _refuse_another(store, key)
     return store

@@ -167,6 +167,8 @@ def open_store(path: str | Path) -> PreparedStore:
     Raises `DatasetError` if it is not a whole one: its files must agree with each other.
     """
     path = Path(path)
+    if not (path / MANIFEST).is_file():
+        raise DatasetError(f"{path}: not a prepared store, for it has no {MANIFEST}; ecoscale prepare makes one")
     try:
         manifest = Manifest.model_validate_json((path / MANIFEST).read_bytes())
         signals = np.load(path / SIGNALS, mmap_mode="r")
