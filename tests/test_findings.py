@@ -57,9 +57,7 @@ def test_abbreviations_of_the_collections_mean_what_they_mean_there(text, name):
 
 @pytest.mark.parametrize("text", ["", "WPW", "flutter", "164884008", "RBBB,LBBB"])
 def test_what_is_no_finding_is_refused_naming_those_there_are(text):
-    with pytest.raises(
-        DatasetError, match=f"no finding is called {text!r}; there are 1dAVb, .*Chagas, and their"
-    ):
+    with pytest.raises(DatasetError, match=f"no finding is called {text!r}; there are 1dAVb, .*Chagas, and their"):
         named_finding(text)
 
 

@@ -290,7 +290,7 @@ class TestIdentity:
     def test_a_place_that_holds_something_else_is_refused_and_left_as_it_is(self, shelf, root):
         (root / "mine").mkdir(parents=True)
         (root / "mine" / "thesis.txt").write_text("years of work")
-        with pytest.raises(DatasetError, match="something is here already, and it is no prepared store; choose another"):
+        with pytest.raises(DatasetError, match="something is here already, and it is no prepared store"):
             prepare(shelf, PREPARATION, root / "mine")
         assert folders(root / "mine") == ["thesis.txt"]
 

@@ -99,9 +99,7 @@ def prepare(
             if not path.exists():
                 _build(_Build(collection, preparation, dtype, key, building), path, workers, progress)
     elif not (path / MANIFEST).exists():
-        raise DatasetError(
-            f"{path}: there is something here already, and it is no prepared store; choose another place"
-        )
+        raise DatasetError(f"{path}: something is here already, and it is no prepared store; choose another place")
     store = open_store(path)
     _refuse_another(store, key)
     return store
