@@ -13,6 +13,10 @@ class FormatError(EcoscaleError):
     """A file is not what it claims to be, or lacks what reading it needs."""
 
 
+class EmptyError(FormatError):
+    """A recording is there and holds no signal, as its publisher left it."""
+
+
 class LeadError(EcoscaleError):
     """A lead is missing, unknown or named twice."""
 

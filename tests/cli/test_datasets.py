@@ -1,6 +1,7 @@
 """`ecoscale datasets`: which collections can be read, and what is known of each."""
 
 import json
+import shutil
 
 import pytest
 
@@ -48,14 +49,21 @@ class TestCheck:
         assert "20 of 20 records read" in result.stdout
         assert "Nothing wrong, nothing doubtful." in result.stdout
 
-    def test_what_is_wrong_is_named_and_ends_with_status_1(self, run, exams, tmp_path):
+    def test_what_is_doubtful_is_named_and_ends_well(self, run, exams, tmp_path):
         result = run("datasets", "check", "code15", exams, "--out", tmp_path / "deep" / "check.json")
-        assert result.exit_code == 1
+        assert result.exit_code == 0
         assert "39 of 40 records read" in result.stdout
-        assert "error unreadable: 1 (cannot be read)" in result.stdout
+        assert "warning empty: 1 (without any signal)" in result.stdout
         assert "note padding: " in result.stdout
         written = json.loads((tmp_path / "deep" / "check.json").read_text())
-        assert (written["readable"], written["sound"]) == (39, False)
+        assert (written["readable"], written["sound"]) == (39, True)
+
+    def test_what_is_wrong_ends_with_status_1(self, run, recordings, tmp_path):
+        folder = shutil.copytree(recordings / "ptbxl-native", tmp_path / "ptb-xl", copy_function=shutil.copyfile)
+        next(folder.rglob("*_lr.dat")).unlink()
+        result = run("datasets", "check", "ptbxl", folder)
+        assert result.exit_code == 1
+        assert "error unreadable: 1 (cannot be read)" in result.stdout
 
     def test_a_split_that_parts_a_patient_is_found(self, run, exams, tmp_path):
         collection = open_collection(exams)

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecoscale.datasets import PTBXL, Chapman, Code15
+from ecoscale.datasets import PTBXL, Chapman, Code15, Folder
 from ecoscale.datasets.checking import check_collection, part_counts
 from ecoscale.datasets.layouts import write_code15
 from ecoscale.datasets.splits import stratified_split
 from ecoscale.datasets.verified import VerifiedFiles, file_checksum
+from ecoscale.ecg import LEADS
 
 EMPTY = 1
 
@@ -81,11 +82,27 @@ class TestSoundCollections:
 
 
 class TestDefects:
-    def test_an_empty_exam_cannot_be_read_and_is_counted(self, exams):
+    def test_an_empty_exam_is_counted_and_does_not_make_the_collection_unsound(self, exams):
+        """CODE-15% has some as published."""
+        check = check_collection(Code15(exams))
+        assert (check.sound, check.records, check.readable) == (True, 40, 39)
+        assert by_code(check)["empty"].count == EMPTY
+        assert "is all zeros" in by_code(check)["empty"].first[0]
+
+    def test_an_exam_that_cannot_be_read_makes_it_unsound(self, exams):
+        with h5py.File(exams / "exams_part0.hdf5", "r+") as file:
+            file["exam_id"][1] = file["exam_id"][0]
         check = check_collection(Code15(exams))
         assert not check.sound
-        assert by_code(check)["unreadable"].count == EMPTY
-        assert "is all zeros" in by_code(check)["unreadable"].first[0]
+        assert "is there 2 times" in by_code(check)["unreadable"].first[0]
+
+    def test_a_record_in_which_nothing_changes_is_empty_too(self, tmp_path):
+        np.save(tmp_path / "a.npy", np.ones((12, 1000), np.float32))
+        (tmp_path / "labels.csv").write_text("record,AF\na.npy,1\n")
+        (tmp_path / "dataset.yaml").write_text(f"rate: 100\nunit: mV\nleads: [{', '.join(LEADS)}]\n")
+        found = by_code(check_collection(Folder(tmp_path)))
+        assert found["empty"].first == ("a.npy: no lead changes in 10.0 s",)
+        assert "flat_lead" not in found
 
     def test_leads_in_another_order_are_found(self, exams):
         def swap(tracings, ids):
@@ -102,7 +119,7 @@ class TestDefects:
 
         alter(exams, scale)
         found = by_code(check_collection(Code15(exams)))
-        assert found["unreadable"].count == EMPTY + 2 or found["implausible_amplitude"].count == 2
+        assert found["implausible_amplitude"].count + ("unreadable" in found and found["unreadable"].count) == 2
 
     def test_a_flat_lead_and_missing_samples_are_found_and_named(self, exams):
         def spoil(tracings, ids):

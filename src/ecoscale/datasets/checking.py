@@ -22,7 +22,7 @@ from ecoscale.datasets.store import BLOCK
 from ecoscale.datasets.verified import VerifiedFiles, file_checksum
 from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN
 from ecoscale.ecg import FLAT_SECONDS
-from ecoscale.errors import EcoscaleError
+from ecoscale.errors import EcoscaleError, EmptyError
 from ecoscale.formats import read_recordings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _MEANING: dict[str, tuple[Literal["error", "warning", "note"], str]] = {
     "duplicate_across_parts": ("error", "the same signal in more than one part"),
     "duplicate": ("warning", "the same signal under another name"),
     "other_labels": ("warning", "the same signal with other labels"),
-    "empty": ("warning", "no lead changes at all"),
+    "empty": ("warning", "without any signal"),
     "inconsistent_leads": ("warning", "limb leads contradict each other: lead order, gain or an electrode"),
     "implausible_amplitude": ("warning", "too large or too small for millivolts: unit or gain"),
     "flat_lead": ("warning", "a lead without any change for a second or more"),
@@ -106,6 +106,7 @@ class _Seen:
     """What one record showed when it was read."""
 
     error: str | None = None
+    empty: bool = False
     doubts: tuple[str, ...] = ()
     digest: bytes = b""
     seconds: float = 0.0
@@ -136,7 +137,7 @@ def check_collection(
     found: dict[str, list[str]] = defaultdict(list)
     for record, one in zip(records.index, seen, strict=True):
         if one.error is not None:
-            found["unreadable"].append(f"{record}: {one.error}")
+            found["empty" if one.empty else "unreadable"].append(f"{record}: {one.error}")
         for doubt in one.doubts:
             code, _, words = doubt.partition(": ")
             found[code].append(f"{record}: {words}")
@@ -213,7 +214,9 @@ def _read_all(collection: Collection, seen: list[_Seen], workers: int | None) ->
 
 def _look_at(recordings: Sequence[Recording]) -> list[_Seen]:
     return [
-        _Seen(error=str(outcome)) if isinstance(outcome, EcoscaleError) else _look(outcome)
+        _Seen(error=str(outcome), empty=isinstance(outcome, EmptyError))
+        if isinstance(outcome, EcoscaleError)
+        else _look(outcome)
         for outcome in read_recordings(recordings)
     ]
 
@@ -222,7 +225,7 @@ def _look(ecg: ECG) -> _Seen:
     doubts = [doubt for doubt in ecg.check() if not doubt.startswith("padding_removed")]
     if all((row == row[0]).all() for row in ecg.signal):
         doubts = [doubt for doubt in doubts if not doubt.startswith("flat_lead")]
-        doubts.append(f"empty: {ecg.duration:.1f} s of nothing")
+        doubts.append(f"empty: no lead changes in {ecg.duration:.1f} s")
     # In microvolts, so that the same signal stored with another gain is known again.
     content = np.rint(np.nan_to_num(ecg.signal, nan=1e6) * 1000).astype(np.int32).tobytes()
     residual = ecg.einthoven_residual()

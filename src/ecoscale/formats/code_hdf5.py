@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecoscale.ecg import ECG, LEADS
-from ecoscale.errors import FormatError
+from ecoscale.errors import EmptyError, FormatError
 from ecoscale.formats.hdf5 import damage_reported, open_hdf5
 from ecoscale.formats.leads import canonical_leads, twelve_lead_ecg
 from ecoscale.formats.quantities import agreed_rate, refuse_other_unit
@@ -108,7 +108,7 @@ class ExamFile:
             tracing = self._signal(row)
         first, end = _within_padding(tracing)
         if first == end:
-            raise FormatError(f"{source}: exam {record} is all zeros: the publisher has no signal for it; leave it out")
+            raise EmptyError(f"{source}: exam {record} is all zeros: the publisher has no signal for it; leave it out")
         rest = len(tracing) - end
         # Each lead in one piece: all that follows goes along the leads.
         signal = np.ascontiguousarray(tracing[first:end].T)
