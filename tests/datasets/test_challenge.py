@@ -119,11 +119,24 @@ def test_the_six_sources_of_2020_are_2020_and_the_two_that_2021_added_are_2021(o
         assert isinstance(open_collection(whole / "training" / source), Challenge2021)
 
 
-def test_some_of_the_six_may_be_of_either_year_and_the_name_decides(of_2020):
-    with pytest.raises(DatasetError, match="georgia: may be challenge2020 or challenge2021; say which it is"):
-        open_collection(of_2020 / "training" / "georgia")
+def test_some_of_the_six_are_taken_for_2021_unless_the_name_says_otherwise(of_2020):
+    assert isinstance(open_collection(of_2020 / "training" / "georgia"), Challenge2021)
     for name in ("challenge2020", "challenge2021"):
         assert len(open_collection(of_2020 / "training" / "georgia", name)) == 2
+
+
+def test_records_lying_by_themselves_are_told_by_their_names(whole, tmp_path):
+    for source in ("georgia", "cpsc_2018", "ptb-xl", "ningbo"):
+        shutil.copytree(whole / "training" / source / "g1", tmp_path / "mine", dirs_exist_ok=True)
+    mine, together = Challenge2021(tmp_path / "mine"), Challenge2021(whole)
+    assert mine.records["part"].to_dict() == together.records["part"][mine.records.index].to_dict()
+    where = together.records.index.get_indexer(mine.records.index)
+    np.testing.assert_array_equal(mine.labels(ALL), together.labels(ALL)[where])
+    shutil.copytree(whole / "training" / "georgia" / "g1", tmp_path / "georgia")
+    assert isinstance(open_collection(tmp_path / "georgia"), Challenge2021)
+    (tmp_path / "mine" / "E00001.hea").rename(tmp_path / "mine" / "other.hea")
+    with pytest.raises(DatasetError, match=r"other.hea: not called as the records of PhysioNet/CinC Challenge 2021"):
+        Challenge2021(tmp_path / "mine")
 
 
 def test_2020_leaves_out_what_2021_added_and_says_so(whole):

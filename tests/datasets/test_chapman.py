@@ -149,8 +149,8 @@ def test_the_two_hospitals_are_parts_and_ningbo_does_not_tell_flutter_from_fibri
     assert collection.labels(["AF", "AFL", "SB"]).tolist() == [[PRESENT, ABSENT, ABSENT], [UNKNOWN, UNKNOWN, ABSENT]]
 
 
-def test_records_under_other_names_or_in_other_folders_are_not_taken_for_chapman(unpacked, folder):
-    assert not Chapman.recognises(folder)  # JS00001 and JS00002, but in no folder 01/010
+def test_records_under_other_names_are_not_taken_for_chapman(unpacked, folder):
+    assert Chapman.recognises(folder)  # JS00001 and JS00002 by themselves
     (folder / "JS00002.hea").rename(folder / "A0002.hea")
     with pytest.raises(DatasetError, match=r"A0002.hea: not a record of Chapman.*called JS00001 to JS45551; nor are 0"):
         Chapman(folder)

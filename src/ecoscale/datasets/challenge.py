@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-from ecoscale.datasets.snomed_headers import HeaderCollection, header_table, headers_below, record_name
+from ecoscale.datasets.snomed_headers import (
+    LAST_OF_CHAPMAN,
+    HeaderCollection,
+    diagnosis_codes,
+    header_table,
+    headers_below,
+    record_name,
+)
 from ecoscale.datasets.tasks import Task
 from ecoscale.errors import DatasetError
 
@@ -74,7 +82,7 @@ CPSC2018 = Task(
 class ChallengeCollection(HeaderCollection):
     """A Challenge's training set from its folder, the `training` in it, or the folder of one source alone.
 
-    `records["part"]` is the source's folder name.
+    `records["part"]` is the source's folder name. Records that lie in none of these are told apart by their names.
     """
 
     sources: ClassVar[tuple[Source, ...]]
@@ -82,14 +90,21 @@ class ChallengeCollection(HeaderCollection):
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         folders = source_folders(self.directory)
-        own = [source for source in self.sources if source.folder in folders]
-        if not own:
+        headers = self._in_source_folders(folders) if folders else self._by_name()
+        if not headers:
             raise DatasetError(
                 f"{self.directory}: none of the folders {', '.join(source.folder for source in self.sources)} is in "
                 f"it, in its folder {TRAINING}, nor is it one of them; give the folder that holds {TRAINING}"
             )
-        headers, parts = [], []
-        for source in own:
+        parts = [part for part, own in headers.items() for _ in own]
+        self.records = header_table(self.directory, [header for own in headers.values() for header in own], parts)
+        self.notes = tuple(self._notes(set(headers), folders))
+
+    def _in_source_folders(self, folders: dict[str, Path]) -> dict[str, list[str]]:
+        headers = {}
+        for source in self.sources:
+            if source.folder not in folders:
+                continue
             found = headers_below(folders[source.folder])
             if strangers := [header for header in found if not source.owns(record_name(header))]:
                 raise DatasetError(
@@ -100,10 +115,18 @@ class ChallengeCollection(HeaderCollection):
                 raise DatasetError(
                     f"{folders[source.folder]}: no WFDB headers (*.hea) below it; expected g1/{source.first}.hea"
                 )
-            headers += found
-            parts += [source.folder] * len(found)
-        self.records = header_table(self.directory, headers, parts)
-        self.notes = tuple(self._notes({source.folder for source in own}, folders))
+            headers[source.folder] = found
+        return headers
+
+    def _by_name(self) -> dict[str, list[str]]:
+        found = headers_below(self.directory) if self.directory.is_dir() else []
+        headers = {source.folder: [] for source in self.sources}
+        for header in found:
+            if (part := source_of(record_name(header))) not in headers:
+                names = ", ".join(source.first for source in self.sources)
+                raise DatasetError(f"{header}: not called as the records of {self.title} are ({names})")
+            headers[part].append(header)
+        return {part: own for part, own in headers.items() if own}
 
     def _notes(self, own: set[str], folders: dict[str, Path]) -> list[str]:
         notes = []
@@ -129,13 +152,28 @@ def source_folders(directory: Path) -> dict[str, Path]:
     return {alone: directory} if alone in names else {}
 
 
+def source_of(record: str) -> str | None:
+    """The source whose records are called so; those of Chapman-Shaoxing and Ningbo differ by their numbers alone."""
+    part = next((source.folder for source in SOURCES_2021 if source.owns(record)), None)
+    return "ningbo" if part == "chapman_shaoxing" and record > LAST_OF_CHAPMAN else part
+
+
 def recognised_sources(directory: Path) -> set[str]:
-    """Those of `source_folders` that hold records under their own names, in folders g1, g2, ..."""
-    found = source_folders(directory)
-    return {
-        source.folder
-        for source in SOURCES_2021
-        if source.folder in found
-        and (header := next(found[source.folder].glob("g[0-9]*/*.hea"), None)) is not None
-        and source.owns(header.stem)
-    }
+    """Those of `source_folders` that hold records under their own names; without any, the source of the first record.
+
+    Records called JS lying by themselves are those of ecg-arrhythmia, which are the same.
+    """
+    if found := source_folders(directory):
+        firsts = {part: _first_header(folder) for part, folder in found.items()}
+        return {part for part, header in firsts.items() if header is not None and _owns(part, header.stem)}
+    header = _first_header(directory)
+    part = None if header is None or header.stem.startswith("JS") else source_of(header.stem)
+    return {part} if header is not None and part is not None and diagnosis_codes(header) is not None else set()
+
+
+def _first_header(folder: Path) -> Path | None:
+    return next(chain(folder.glob("g[0-9]*/*.hea"), folder.glob("*.hea")), None)
+
+
+def _owns(part: str, record: str) -> bool:
+    return any(source.owns(record) for source in SOURCES_2021 if source.folder == part)

@@ -51,6 +51,5 @@ class Challenge2020(ChallengeCollection):
 
     @classmethod
     def recognises(cls, directory: Path) -> bool:
-        """By its sources' folders, and none that 2021 added."""
-        found = recognised_sources(directory)
-        return bool(found) and found <= {source.folder for source in SOURCES_2020}
+        """By the folders of its six sources and no other; fewer of them are taken for a part of 2021."""
+        return recognised_sources(directory) == {source.folder for source in SOURCES_2020}

@@ -16,14 +16,21 @@ code, every label is unknown. The same records, under the same names, are two so
 from __future__ import annotations
 
 import re
+from itertools import chain
 from pathlib import Path
 
 from ecoscale.datasets.archive import Archive
-from ecoscale.datasets.snomed_headers import HeaderCollection, diagnosis_codes, header_table, headers_below, record_name
+from ecoscale.datasets.snomed_headers import (
+    LAST_OF_CHAPMAN,
+    HeaderCollection,
+    diagnosis_codes,
+    header_table,
+    headers_below,
+    record_name,
+)
 from ecoscale.errors import DatasetError
 
 RECORDS = "WFDBRecords"
-LAST_OF_CHAPMAN = "JS10646"
 
 _NAME = re.compile(r"JS\d{5}")
 
@@ -57,7 +64,7 @@ class Chapman(HeaderCollection):
 
     @classmethod
     def recognises(cls, directory: Path) -> bool:
-        """By headers with diagnoses in its folders, `WFDBRecords/01/010/JS00001.hea`."""
+        """By headers with diagnoses under its names in its folders (`WFDBRecords/01/010/JS00001.hea`), or in one."""
         root = directory / RECORDS if (directory / RECORDS).is_dir() else directory
-        first = next(root.glob("[0-9][0-9]/[0-9][0-9][0-9]/JS[0-9][0-9][0-9][0-9][0-9].hea"), None)
-        return first is not None and diagnosis_codes(first) is not None
+        first = next(chain(root.glob("[0-9][0-9]/[0-9][0-9][0-9]/*.hea"), root.glob("*.hea")), None)
+        return first is not None and bool(_NAME.fullmatch(first.stem)) and diagnosis_codes(first) is not None

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # No header of these collections comes near it; a file that is longer is read no further.
 HEADER_BYTES = 65_536
 
+LAST_OF_CHAPMAN = "JS10646"
+"""The last record of Chapman-Shaoxing; those after it are Ningbo's."""
+
 _DIAGNOSES = re.compile(rb"^[ \t]*#[# \t]*Dx[ \t]*:(.*)$", re.MULTILINE)
 
 
