@@ -11,8 +11,8 @@ states a code counts as not annotated there: it is unknown, not absent (`unannot
 Challenge has it: what is not stated is absent.
 Folds: none; split by a hash of the record.
 Traps: every record is in the Challenge 2021 too, under the same name, and its traps are those described there: no
-patients, 21,837 records of PTB-XL, PVC written as ventricular ectopics. A folder with some of the six sources only may
-be of either year; open it by its name.
+patients, 21,837 records of PTB-XL, PVC written as ventricular ectopics. A folder with some of the six sources only is
+taken for the Challenge 2021's unless it is opened by its name.
 """
 
 from __future__ import annotations
