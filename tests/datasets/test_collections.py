@@ -7,18 +7,34 @@ import pandas as pd
 import pytest
 
 from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, Collection, list_collections, open_collection
-from ecoscale.datasets.layouts import write_challenge2025, write_code_test, write_samitrop, write_wfdb
+from ecoscale.datasets.checking import check_collection
+from ecoscale.datasets.layouts import (
+    write_challenge,
+    write_challenge2025,
+    write_code_test,
+    write_ludb,
+    write_samitrop,
+    write_sph,
+    write_wfdb,
+)
+from ecoscale.datasets.preparing import prepare
 from ecoscale.datasets.synthetic import synthetic_collection
 from ecoscale.ecg import LEADS
 from ecoscale.errors import DatasetError
 from ecoscale.findings import CODE_FINDINGS
+from ecoscale.preparation import Preparation
 
 SIX = [finding.name for finding in CODE_FINDINGS]
 REAL = {"code15": "code15", "ptbxl": "ptbxl-native"}
 WRITTEN = {
+    "challenge2020": lambda folder: write_challenge(folder, 2, sources=["ptb", "georgia"]),
+    "challenge2021": lambda folder: write_challenge(folder, 2, incart_duration=20),
+    "chapman": lambda folder: write_challenge(folder, 3, sources=["chapman_shaoxing"]),
     "challenge2025": lambda folder: write_challenge2025(folder, 2),
     "code_test": lambda folder: write_code_test(folder, 4),
     "folder": lambda folder: write_wfdb(folder, synthetic_collection(3)),
+    "ludb": lambda folder: write_ludb(folder, 2),
+    "sph": lambda folder: write_sph(folder, 3),
     "samitrop": lambda folder: write_samitrop(folder, 3),
 }
 
@@ -36,6 +52,10 @@ def collection(request, tmp_path):
         folder = tmp_path
         WRITTEN[name](folder)
     return open_collection(folder, name)
+
+
+def test_all_of_them_are_tried_here():
+    assert sorted([*REAL, *WRITTEN]) == list(list_collections())
 
 
 def test_the_known_collections_state_their_source_and_licence():
@@ -68,6 +88,23 @@ def test_a_collection_keeps_the_contract(collection):
         assert collection.path(record).parent.is_dir()
         assert pickle.loads(pickle.dumps(collection.recording(record))) == collection.recording(record)
     assert repr(collection) == f"<{collection.title}: {len(records)} records in {collection.directory}>"
+
+
+def test_a_collection_is_checked_and_prepared(collection, tmp_path):
+    check = check_collection(collection)
+    assert (check.records, check.readable) == (len(collection), len(collection) - unread(check))
+    store = prepare(collection, Preparation(window=500), tmp_path / "store")
+    assert len(store) == check.readable
+    where = collection.records.index.get_indexer(store.records.index)
+    findings = [*SIX, *collection.findings]
+    np.testing.assert_array_equal(store.labels(findings), collection.labels(findings)[where])
+    for task in collection.tasks:
+        expected = collection.labels(task.names, task.name)[where]
+        np.testing.assert_array_equal(store.labels(task.names, task.name), expected)
+
+
+def unread(check):
+    return sum(one.count for one in check.observations if one.code in ("unreadable", "empty"))
 
 
 @pytest.mark.parametrize("collection", list_collections().values(), ids=list_collections())

@@ -119,7 +119,7 @@ def synth(
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("Drawing ECGs", total=n)
+        task = bar.add_task("Drawing ECGs", total=None if layout.value in PLAIN else n)
         if layout.value in PLAIN:
             PLAIN[layout.value](out, n, seed=seed)
         elif layout is Layout.CODE15:
