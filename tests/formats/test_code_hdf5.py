@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from ecoscale.ecg import ECG, LEADS
-from ecoscale.errors import FormatError, LeadError, MissingExtraError
-from ecoscale.formats import read_ecg
+from ecoscale.errors import EmptyError, FormatError, LeadError, MissingExtraError
+from ecoscale.formats import Recording, read_ecg, read_recordings
 from ecoscale.formats.code_hdf5 import CODE_TEST_LEADS, exams, settle_lead_order
 
 # As their publisher lists them for this part, in the order of the file.
@@ -205,3 +205,55 @@ def test_without_h5py_the_extra_to_install_is_named(part, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingExtraError, match=r"ecoscale\[formats\]"):
         read_ecg(part, record="438277")
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {},
+        {"chunks": (1, 400, 12), "compression": "gzip"},
+        {"chunks": (1, 400, 12), "compression": "gzip", "shuffle": True},
+        {"chunks": (1, 400, 12), "compression": "gzip", "fletcher32": True},
+        {"chunks": (2, 100, 12), "compression": "gzip"},
+        {"chunks": (1, 400, 12), "compression": "lzf"},
+        {"chunks": (1, 400, 12)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("isal", [True, False])
+def test_however_the_tracings_are_packed_they_are_read_alike(tmp_path, monkeypatch, layout, isal):
+    if not isal:
+        monkeypatch.setitem(sys.modules, "isal", None)
+        monkeypatch.setitem(sys.modules, "isal.isal_zlib", None)
+    tracings = twelve_leads().astype(np.float32)
+    with h5py.File(tmp_path / "exams.hdf5", "w") as file:
+        file["exam_id"] = [7, 8, 9]
+        file.create_dataset("tracings", data=tracings, **layout)
+    for tracing, record in zip(tracings, "789", strict=True):
+        np.testing.assert_array_equal(read_ecg(tmp_path / "exams.hdf5", record=record).signal, tracing.T)
+
+
+def test_a_chunk_that_was_never_written_is_an_empty_exam(tmp_path):
+    with h5py.File(tmp_path / "exams.hdf5", "w") as file:
+        file["exam_id"] = [7, 8]
+        file.create_dataset("tracings", (2, 400, 12), np.float32, chunks=(1, 400, 12), compression="gzip")
+    with pytest.raises(EmptyError, match="exam 8 is all zeros"):
+        read_ecg(tmp_path / "exams.hdf5", record="8")
+
+
+def test_a_damaged_chunk_is_refused_and_the_others_are_read(tmp_path):
+    path = tmp_path / "exams.hdf5"
+    tracings = twelve_leads().astype(np.float32)
+    with h5py.File(path, "w") as file:
+        file["exam_id"] = [7, 8, 9]
+        file.create_dataset("tracings", data=tracings, chunks=(1, 400, 12), compression="gzip")
+        place = file["tracings"].id.get_chunk_info(1).byte_offset
+    with path.open("r+b") as file:
+        file.seek(place + 100)
+        file.write(b"\xff" * 200)
+    recordings = [Recording(path, record) for record in "789"]
+    first, second, third = read_recordings(recordings)
+    assert isinstance(second, FormatError)
+    assert "exams.hdf5: the HDF5 file cannot be read" in str(second)
+    np.testing.assert_array_equal(first.signal, tracings[0].T)
+    np.testing.assert_array_equal(third.signal, tracings[2].T)
