@@ -262,7 +262,7 @@ def _find_duplicates(
         if len(rows) < 2:
             continue
         own = [names[row] for row in rows]
-        text = " = ".join(own)
+        text = " = ".join(own[:4]) + (f" = {len(own) - 4} more" if len(own) > 4 else "")
         found["duplicate"].append(text)
         if len({codes[row] for row in rows}) > 1:
             found["other_labels"].append(text)
