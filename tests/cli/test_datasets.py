@@ -80,7 +80,9 @@ class TestSplit:
     def test_it_is_stored_printed_and_passes_the_check(self, run, exams, tmp_path):
         made = run("datasets", "split", "code15", exams, "-o", tmp_path / "split.csv", "--shares", "train=0.8,test=0.2")
         assert made.exit_code == 0
-        assert {"train", "test"} <= {line.split()[0] for line in made.stdout.splitlines()}
+        lines = [line.split() for line in made.stdout.splitlines()]
+        assert lines[0] == ["train", "test"]
+        assert sum(map(int, next(line for line in lines if line[0] == "records")[1:])) == 40
         assert set(read_split(tmp_path / "split.csv").values()) == {"train", "test"}
         checked = run("datasets", "check", "code15", exams, "--split", tmp_path / "split.csv")
         assert "patient_in_two_parts" not in checked.stdout

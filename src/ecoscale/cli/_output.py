@@ -105,6 +105,12 @@ def _tracked(items: Iterable, description: str, total: int | None) -> Iterator:
         yield from bar.track(items, total=total, description=description)
 
 
+def counts_by_part(parts: Mapping[str, Mapping[str, int]]) -> Table:
+    """A column for each part, a row for what is counted in it."""
+    names = next(iter(parts.values()), {})
+    return counts_table("", {name: {part: counts[name] for part, counts in parts.items()} for name in names})
+
+
 def counts_table(heading: str, rows: Mapping[str, Mapping[str, int]]) -> Table:
     """Numbers by row and column."""
     from rich.table import Table

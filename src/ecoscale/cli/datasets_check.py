@@ -64,7 +64,7 @@ def check(
 def _print(console: Console, found: Check) -> None:
     from rich.text import Text
 
-    from ecoscale.cli._output import counts_table
+    from ecoscale.cli._output import counts_by_part, counts_table
 
     console.print(f"{found.collection} in {found.directory}", style="bold", markup=False, soft_wrap=True)
     lines = [f"{found.readable:,} of {found.records:,} records read, {found.patients:,} patients"]
@@ -89,7 +89,7 @@ def _print(console: Console, found: Check) -> None:
         console.print(counts_table("finding", found.labels))
     if found.parts:
         console.print()
-        console.print(counts_table("part", found.parts))
+        console.print(counts_by_part(found.parts))
     console.print()
     if not found.observations:
         console.print("Nothing wrong, nothing doubtful.", style="green")

@@ -37,7 +37,7 @@ def split(
     import sys
 
     from ecoscale import __version__
-    from ecoscale.cli._output import console_on, counts_table
+    from ecoscale.cli._output import console_on, counts_by_part
     from ecoscale.datasets import open_collection, splits
     from ecoscale.datasets.checking import part_counts
 
@@ -53,7 +53,7 @@ def split(
     about = f"ecoscale {__version__}: {collection.title}, {shares}, {how}"
     splits.write_split(out, collection.records, parts, about)
     console = console_on(sys.stdout)
-    console.print(counts_table("part", part_counts(collection, parts)))
+    console.print(counts_by_part(part_counts(collection, parts)))
     console.print(f"{out}: {len(parts):,} records", markup=False, soft_wrap=True)
 
 

@@ -180,11 +180,11 @@ def check_collection(
 
 
 def part_counts(collection: Collection, parts: Mapping[str, str]) -> dict[str, dict[str, int]]:
-    """Records, patients and positives of each finding in each part."""
+    """Of each part (train, validation and test first): records, patients, and positives of each finding."""
     counts = {}
     labels = collection.labels(collection.findings)
     own = [parts.get(record) for record in collection.records.index]
-    for part in sorted(set(parts.values()), key=_natural):
+    for part in sorted(set(parts.values()), key=_rank):
         rows = np.array([one == part for one in own], dtype=bool)
         positives = (labels[rows] == PRESENT).sum(axis=0).tolist()
         patients = collection.records["patient"].to_numpy()[rows]
@@ -193,8 +193,11 @@ def part_counts(collection: Collection, parts: Mapping[str, str]) -> dict[str, d
     return counts
 
 
-def _natural(name: str) -> list:
-    return [int(piece) if piece.isdecimal() else piece for piece in re.split(r"(\d+)", str(name))]
+def _rank(part: str) -> tuple:
+    """Sorts parts in their usual order, and numbers in names by their value."""
+    usual = ("train", "validation", "test")
+    numbers = [int(piece) if piece.isdecimal() else piece for piece in re.split(r"(\d+)", part)]
+    return (usual.index(part) if part in usual else len(usual), numbers)
 
 
 def _wait(records: Iterable[str]) -> None:
