@@ -131,13 +131,12 @@ class ExamFile:
         """One row of `tracings`, `(samples, leads)`."""
         if self._inflate is not None:
             # Half the time of h5py's own way, which inflates by zlib and copies by hyperslab.
-            try:
-                unfiltered, packed = self._tracings.id.read_direct_chunk((row, 0, 0))
-            except OSError:  # a chunk that was never written: h5py gives its fill value
-                pass
-            else:
-                if not unfiltered:
-                    return np.frombuffer(self._inflate(packed), "<f4").reshape(self._tracings.shape[1:])
+            where, stored = (row, 0, 0), self._tracings.id
+            chunk = stored.get_chunk_info_by_coord(where)
+            # One that was never written has no place; of one that would not shrink the filter is left out.
+            if chunk.byte_offset is not None and not chunk.filter_mask:
+                packed = stored.read_direct_chunk(where)[1]
+                return np.frombuffer(self._inflate(packed), "<f4").reshape(self._tracings.shape[1:])
         return np.asarray(self._tracings[row], dtype=np.float32)
 
 
