@@ -1,16 +1,10 @@
-"""Public ECG collections, one module each: records, patients, folds, and labels in one vocabulary, by name.
+"""ECG collections from the publisher's files to a prepared store: records, patients, folds, labels in one vocabulary.
 
-Each collection's docstring states its source, licence, counts and known traps. Nothing here filters or resamples: that
-is `ecoscale.preparation`, which the prepared store calls.
+The collections themselves are in `collections/`. Nothing here filters or resamples: that is `ecoscale.preparation`,
+which the prepared store calls.
 """
 
 from ecoscale.datasets.archive import Archive, RemoteFile, list_files
-from ecoscale.datasets.challenge2020 import Challenge2020
-from ecoscale.datasets.challenge2021 import Challenge2021
-from ecoscale.datasets.challenge2025 import Challenge2025
-from ecoscale.datasets.chapman import Chapman
-from ecoscale.datasets.code15 import Code15
-from ecoscale.datasets.code_test import CodeTest
 from ecoscale.datasets.collection import (
     ABSENT,
     PRESENT,
@@ -20,11 +14,17 @@ from ecoscale.datasets.collection import (
     named_collection,
     open_collection,
 )
-from ecoscale.datasets.folder import Folder
-from ecoscale.datasets.ludb import LUDB
-from ecoscale.datasets.ptbxl import PTBXL
-from ecoscale.datasets.samitrop import SamiTrop
-from ecoscale.datasets.sph import SPH
+from ecoscale.datasets.collections.challenge2020 import Challenge2020
+from ecoscale.datasets.collections.challenge2021 import Challenge2021
+from ecoscale.datasets.collections.challenge2025 import Challenge2025
+from ecoscale.datasets.collections.chapman import Chapman
+from ecoscale.datasets.collections.code15 import Code15
+from ecoscale.datasets.collections.code_test import CodeTest
+from ecoscale.datasets.collections.folder import Folder
+from ecoscale.datasets.collections.ludb import LUDB
+from ecoscale.datasets.collections.ptbxl import PTBXL
+from ecoscale.datasets.collections.samitrop import SamiTrop
+from ecoscale.datasets.collections.sph import SPH
 from ecoscale.datasets.splits import in_part, in_share, patient_position
 from ecoscale.datasets.tasks import Task
 from ecoscale.datasets.vocabulary import Mapping, label_matrix, mappings

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecoscale.datasets.challenge import SOURCES_2021, TRAINING, Source
-from ecoscale.datasets.challenge_codes import challenge_codes
+from ecoscale.datasets.collections.challenge import SOURCES_2021, TRAINING, Source
+from ecoscale.datasets.collections.challenge_codes import challenge_codes
 from ecoscale.datasets.synthetic import EVEN_PREVALENCE, random_findings, synthetic_ecg
 from ecoscale.datasets.synthetic_heart import GENERATED
 from ecoscale.errors import DatasetError

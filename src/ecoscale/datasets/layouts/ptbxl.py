@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecoscale.datasets.ptbxl_tasks import statements
+from ecoscale.datasets.collections.ptbxl_tasks import statements
 from ecoscale.datasets.synthetic import EVEN_PREVALENCE, random_findings, random_torso, synthetic_ecg
 from ecoscale.datasets.vocabulary import PRESENT, mappings
 from ecoscale.errors import DatasetError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecoscale.datasets.sph import MODIFIERS, PRIMARY_STATEMENTS
+from ecoscale.datasets.collections.sph import MODIFIERS, PRIMARY_STATEMENTS
 from ecoscale.datasets.synthetic import (
     DEFAULT_NOISE,
     EVEN_PREVALENCE,

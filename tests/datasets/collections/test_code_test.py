@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ecoscale.datasets import ABSENT, PRESENT, CodeTest, open_collection
-from ecoscale.datasets.code_test import POSITIVES
+from ecoscale.datasets.collections.code_test import POSITIVES
 from ecoscale.datasets.layouts import CODE_TEST_COLUMNS, write_code_test
 from ecoscale.ecg import LEADS
 from ecoscale.errors import DatasetError, FormatError

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, Folder, in_share, open_collection
-from ecoscale.datasets.label_table import label_columns, read_label_table
+from ecoscale.datasets.collections.label_table import label_columns, read_label_table
 from ecoscale.datasets.layouts import write_wfdb
 from ecoscale.datasets.synthetic import EVEN_PREVALENCE, synthetic_collection
 from ecoscale.ecg import LEADS

@@ -15,8 +15,8 @@ from ecoscale.datasets import (
     Chapman,
     open_collection,
 )
-from ecoscale.datasets.challenge import SOURCES_2020, SOURCES_2021
-from ecoscale.datasets.challenge_codes import challenge_codes, never_stated, scored_classes
+from ecoscale.datasets.collections.challenge import SOURCES_2020, SOURCES_2021
+from ecoscale.datasets.collections.challenge_codes import challenge_codes, never_stated, scored_classes
 from ecoscale.datasets.layouts import write_challenge
 from ecoscale.datasets.vocabulary import unannotated
 from ecoscale.ecg import LEADS

@@ -20,8 +20,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ecoscale.datasets.archive import Archive
-from ecoscale.datasets.challenge import CPSC2018, SOURCES_2020, ChallengeCollection, recognised_sources
-from ecoscale.datasets.challenge_codes import scored_classes
+from ecoscale.datasets.collections.challenge import CPSC2018, SOURCES_2020, ChallengeCollection, recognised_sources
+from ecoscale.datasets.collections.challenge_codes import scored_classes
 from ecoscale.datasets.tasks import Task
 
 if TYPE_CHECKING:

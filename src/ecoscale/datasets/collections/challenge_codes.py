@@ -37,7 +37,7 @@ class ChallengeCode:
 @cache
 def challenge_codes() -> dict[str, ChallengeCode]:
     """The 133 codes of the training set of 2021, the scored ones first."""
-    table = files("ecoscale.datasets").joinpath("challenge_codes.csv").read_text(encoding="utf-8")
+    table = files("ecoscale.datasets.collections").joinpath("challenge_codes.csv").read_text(encoding="utf-8")
     found = {}
     for row in csv.DictReader(table.splitlines()):
         code, abbreviation, meaning, scored = (row.pop(name) for name in ("code", "abbreviation", "meaning", "scored"))

@@ -31,7 +31,7 @@ import numpy as np
 
 from ecoscale.datasets.archive import Archive
 from ecoscale.datasets.collection import Collection, read_table
-from ecoscale.datasets.ptbxl_tasks import BENCHMARK
+from ecoscale.datasets.collections.ptbxl_tasks import BENCHMARK
 from ecoscale.datasets.vocabulary import UNKNOWN, mappings
 from ecoscale.errors import DatasetError
 from ecoscale.findings import PTBXL_SUPERCLASSES

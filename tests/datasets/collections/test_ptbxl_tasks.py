@@ -6,8 +6,8 @@ import pytest
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from ecoscale.datasets import ABSENT, PRESENT, PTBXL, UNKNOWN, open_collection
+from ecoscale.datasets.collections.ptbxl_tasks import statements
 from ecoscale.datasets.layouts import PTBXL_COLUMNS, write_ptbxl
-from ecoscale.datasets.ptbxl_tasks import statements
 from ecoscale.ecg import LEADS
 from ecoscale.errors import DatasetError
 from ecoscale.findings import PTBXL_SUPERCLASSES

@@ -38,7 +38,7 @@ class Statement:
 @cache
 def statements() -> tuple[Statement, ...]:
     """The 71 statements of PTB-XL."""
-    table = files("ecoscale.datasets").joinpath("ptbxl_statements.csv").read_text(encoding="utf-8")
+    table = files("ecoscale.datasets.collections").joinpath("ptbxl_statements.csv").read_text(encoding="utf-8")
     return tuple(
         Statement(
             row["statement"],

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecoscale.datasets import ABSENT, PRESENT, SPH, in_share, label_matrix, open_collection
+from ecoscale.datasets.collections.sph import MODIFIERS, PRIMARY_STATEMENTS
 from ecoscale.datasets.layouts import SPH_COLUMNS, write_sph
-from ecoscale.datasets.sph import MODIFIERS, PRIMARY_STATEMENTS
 from ecoscale.ecg import LEADS
 from ecoscale.errors import DatasetError
 from ecoscale.findings import CODE_FINDINGS

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-from ecoscale.datasets.snomed_headers import (
+from ecoscale.datasets.collections.snomed_headers import (
     LAST_OF_CHAPMAN,
     HeaderCollection,
     diagnosis_codes,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoscale.datasets.snomed_headers import diagnosis_codes, headers_below
+from ecoscale.datasets.collections.snomed_headers import diagnosis_codes, headers_below
 from ecoscale.errors import DatasetError
 
 SIGNAL = "A0001 1 500 5000\nA0001.mat 16x1+24 1000.0(0)/mV 16 0 28 -1716 0 I\n"

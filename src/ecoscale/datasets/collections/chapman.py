@@ -20,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 
 from ecoscale.datasets.archive import Archive
-from ecoscale.datasets.snomed_headers import (
+from ecoscale.datasets.collections.snomed_headers import (
     LAST_OF_CHAPMAN,
     HeaderCollection,
     diagnosis_codes,

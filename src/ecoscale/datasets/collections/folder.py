@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecoscale.datasets.collection import Collection, list_collections
-from ecoscale.datasets.label_table import (
+from ecoscale.datasets.collections.label_table import (
     FILE_COLUMNS,
     PATIENT_COLUMNS,
     fold_column,
