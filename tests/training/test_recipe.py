@@ -180,3 +180,53 @@ def test_a_file_that_is_not_text_or_not_there_is_refused(tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(RecipeError, match=r"binary.yaml: not text"):
         load_recipe(tmp_path / "binary.yaml")
+
+
+class TestExtends:
+    @pytest.fixture
+    def base(self, tmp_path):
+        (tmp_path / "base.yaml").write_text(SHORTEST + "optimisation: {epochs: 7, batch_size: 32}\nseed: 3\n")
+        return tmp_path
+
+    def test_what_a_recipe_does_not_say_is_taken_from_the_one_that_it_extends(self, base):
+        (base / "mine.yaml").write_text("extends: base.yaml\nname: mine\noptimisation: {epochs: 9}\n")
+        recipe, extended = load_recipe(base / "mine.yaml"), load_recipe(base / "base.yaml")
+        assert (recipe.name, recipe.seed) == ("mine", 3)
+        assert (recipe.optimisation.epochs, recipe.optimisation.batch_size) == (9, 32)
+        assert recipe.data == extended.data
+        # What is printed and stored is whole.
+        assert "extends" not in recipe.to_yaml()
+
+    def test_lists_are_replaced_and_so_is_another_network(self, base):
+        model = "model: {name: oscnn, config: {largest_kernel: 7}}"
+        (base / "other.yaml").write_text(f"extends: base.yaml\n{model}\nfindings: [AF]\n")
+        (base / "third.yaml").write_text("extends: other.yaml\nmodel: {name: ecoscalenet_100hz}\n")
+        assert load_recipe(base / "other.yaml").model.config == {"largest_kernel": 7}
+        third = load_recipe(base / "third.yaml")
+        assert (third.model.config, third.findings) == ({}, ("AF",))
+
+    def test_it_is_found_from_the_recipes_own_folder(self, base, monkeypatch):
+        (base / "deep").mkdir()
+        (base / "deep" / "mine.yaml").write_text("extends: ../base.yaml\nseed: 5\n")
+        monkeypatch.chdir("/")
+        assert load_recipe(base / "deep" / "mine.yaml").seed == 5
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("extends: nowhere.yaml", r"nowhere.yaml: cannot be read"),
+            ("extends: [base.yaml]", r"mine.yaml: extends: found \['base.yaml'\]; expected the path of a recipe"),
+            ("extends: mine.yaml", r"mine.yaml: extends: mine.yaml extends this recipe in turn"),
+            ("extends: base.yaml\nsead: 1", r"mine.yaml: not a valid recipe\n  sead: Extra inputs"),
+        ],
+    )
+    def test_what_cannot_be_extended_is_refused(self, base, line, message):
+        (base / "mine.yaml").write_text(line + "\n")
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(base / "mine.yaml")
+
+    def test_a_circle_is_refused(self, base):
+        (base / "a.yaml").write_text("extends: b.yaml\n")
+        (base / "b.yaml").write_text("extends: a.yaml\n")
+        with pytest.raises(RecipeError, match=r"b.yaml: extends: a.yaml extends this recipe in turn"):
+            load_recipe(base / "a.yaml")

@@ -190,19 +190,12 @@ class Recipe(_Section):
 def load_recipe(path: str | Path, **changes: Any) -> Recipe:
     """Read a recipe. `changes` replaces keys, dotted ones by `__` (`optimisation__epochs=3`).
 
+    `extends: FILE` takes everything from another recipe (from this one's folder) that this one does not say: sections
+    are merged key by key, lists and values replaced, and so is `model` when it names another network.
     Raises `RecipeError` naming the file and each key that is wrong.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not text ({error}); give the path of a recipe (YAML)") from error
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror}); give the path of a recipe (YAML)") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path}: expected a mapping with the keys {', '.join(Recipe.model_fields)}")
+    content = _content(path)
     for key, value in changes.items():
         section = content
         *parents, last = key.split("__")
@@ -222,3 +215,39 @@ def load_recipe(path: str | Path, **changes: Any) -> Recipe:
             for problem in error.errors()
         ]
         raise RecipeError(f"{path}: not a valid recipe\n" + "\n".join(problems)) from error
+
+
+def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a recipe's file says, over what those say that it extends; `above` are the recipes that extend it."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not text ({error}); give the path of a recipe (YAML)") from error
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror}); give the path of a recipe (YAML)") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: expected a mapping with the keys {', '.join(Recipe.model_fields)}")
+    extended = content.pop("extends", None)
+    if extended is None:
+        return content
+    if not isinstance(extended, str):
+        raise RecipeError(f"{path}: extends: found {extended!r}; expected the path of a recipe, from this one's folder")
+    above = (*above, path.resolve())
+    below = path.parent / extended
+    if below.resolve() in above:
+        raise RecipeError(f"{path}: extends: {extended} extends this recipe in turn")
+    return _merged(_content(below, above), content)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        another = key == "model" and isinstance(value, dict) and isinstance(under, dict) and "name" in value
+        if isinstance(value, dict) and isinstance(under, dict) and not (another and value["name"] != under.get("name")):
+            merged[key] = _merged(under, value)
+        else:
+            merged[key] = value
+    return merged
