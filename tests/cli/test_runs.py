@@ -28,7 +28,7 @@ def test_runs_are_listed_with_their_figures_and_differences(run, two, trained_ru
     best = max(trained_run.history, key=lambda row: row["val_macro_auroc"])
     assert rows["whole"]["macro AUROC"] == best["val_macro_auroc"]
     assert (rows["whole"]["epochs"], rows["begun"]["epochs"]) == ("4 of 4", "2 of 4")
-    assert (rows["begun"]["seed"], rows["begun"]["model.config.width"]) == ("77", "16")
+    assert (rows["begun"]["seed"], rows["begun"]["model.config.width"]) == (77, 16)
     # What they have in common is not shown.
     assert "optimisation.batch_size" not in rows["whole"]
 
@@ -39,7 +39,7 @@ def test_the_best_comes_first_and_any_column_may_decide(run, two):
     by_seed = [
         json.loads(line)["seed"] for line in run("runs", two, "--format", "json", "--sort", "seed").stdout.splitlines()
     ]
-    assert by_seed == ["77", "1"]
+    assert by_seed == [77, 1]
 
 
 def test_single_runs_may_be_named_and_written_as_csv(run, two):
