@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN
-from ecoscale.errors import DatasetError, MissingExtraError
+from ecoscale.errors import DatasetError
 from ecoscale.findings import FINDINGS
 from ecoscale.formats.leads import canonical_lead
 from ecoscale.formats.quantities import UNITS, millivolts
@@ -58,10 +58,8 @@ def read_settings(path: Path) -> Settings:
     """The settings in a YAML file; none where it is not there. Raises `DatasetError` naming the key that is wrong."""
     if not path.exists():
         return Settings()
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingExtraError(f"reading {path.name}", "pyyaml", "train") from error
+    import yaml
+
     try:
         return Settings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
