@@ -1,7 +1,6 @@
 """A user's own recordings: files by name, labels three-valued, everything that is left out or wrong said by row."""
 
 import shutil
-import sys
 
 import h5py
 import numpy as np
@@ -14,7 +13,7 @@ from ecoscale.datasets.collections.label_table import label_columns, read_label_
 from ecoscale.datasets.layouts import write_wfdb
 from ecoscale.datasets.synthetic import EVEN_PREVALENCE, synthetic_collection
 from ecoscale.ecg import LEADS
-from ecoscale.errors import DatasetError, FormatError, MissingExtraError
+from ecoscale.errors import DatasetError, FormatError
 from ecoscale.findings import CODE_FINDINGS
 from ecoscale.formats import read_ecg
 
@@ -302,12 +301,6 @@ def test_settings_that_contradict_a_file_are_refused_when_it_is_read(real):
     (real / "dataset.yaml").write_text("rate: 400\nunit: V\n")
     with pytest.raises(FormatError, match="unit='V' was given"):
         Folder(table(real, "record,AF\ncart.csv,1\n")).read("cart.csv")
-
-
-def test_without_pyyaml_the_extra_to_install_is_named(real, monkeypatch):
-    monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(MissingExtraError, match=r"reading dataset.yaml .*ecoscale\[train\]"):
-        Folder(real)
 
 
 def test_two_tables_or_none_are_refused(records):
