@@ -117,6 +117,18 @@ def test_the_card_shows_other_runs_beside_the_bundles_own(tiny_bundle, trained_r
     assert f"{measured.evaluation.metrics.macro['auroc']:.3f} [" in rows[0]
 
 
+def test_thresholds_may_be_those_of_a_wanted_sensitivity(trained_run, tiny_bundle, tmp_path):
+    bundle = pack(trained_run, tmp_path / "bundle", sensitivity=0.9)
+    assert "the highest with a sensitivity of 0.9 for each finding" in bundle.manifest.thresholds_chosen
+    labels, calibrated = trained_run.validation["labels"], measure_run(trained_run).calibration
+    probabilities = calibrated.probabilities(trained_run.validation["logits"])
+    for column, label in enumerate(bundle.manifest.labels):
+        positives = probabilities[labels[:, column] == 1, column]
+        assert (positives >= label.threshold).mean() >= 0.9
+    # The network and its calibration are the same.
+    assert [label.slope for label in bundle.manifest.labels] == [label.slope for label in tiny_bundle.manifest.labels]
+
+
 def test_a_run_validated_on_other_records_is_refused_beside(trained_run, tmp_path):
     other = shutil.copytree(trained_run.folder, tmp_path / "other")
     arrays = trained_run.validation

@@ -51,15 +51,26 @@ class MeasuredRun:
         return sum(row["seconds"] for row in self.run.history)
 
 
-def measure_run(run: Run) -> MeasuredRun:
-    """Choose calibration (Platt) and then F1-optimal thresholds on a run's validation part, and measure there."""
+def measure_run(run: Run, sensitivity: float | None = None) -> MeasuredRun:
+    """Choose calibration (Platt) and then thresholds on a run's validation part, and measure there.
+
+    Thresholds are F1-optimal or, with `sensitivity`, the highest that have at least that sensitivity. Raises
+    `EvaluationError` for a sensitivity that is not above 0 and up to 1.
+    """
     recipe, preparation, validation = run.recipe, run.preparation, run.validation
     labels, logits = validation["labels"], validation["logits"]
     calibration = fit_platt(labels, logits, names=recipe.findings)
     probabilities = calibration.probabilities(logits)
-    thresholds = choose_thresholds(labels, probabilities, names=recipe.findings)
+    thresholds = choose_thresholds(
+        labels,
+        probabilities,
+        "f1" if sensitivity is None else "sensitivity",
+        target=sensitivity,
+        names=recipe.findings,
+    )
     part = describe_parts(recipe.data.validation)
-    chosen = f"F1-optimal for each finding on the validation part ({part}), after calibration"
+    how = "F1-optimal" if sensitivity is None else f"the highest with a sensitivity of {sensitivity:g}"
+    chosen = f"{how} for each finding on the validation part ({part}), after calibration"
     evaluation = evaluate(
         labels,
         probabilities,
@@ -72,7 +83,15 @@ def measure_run(run: Run) -> MeasuredRun:
     return MeasuredRun(run, calibration, thresholds, chosen, evaluation, cost)
 
 
-def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1", beside: Sequence[Run] = ()) -> Bundle:
+def pack(
+    run: Run,
+    folder: Path,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    beside: Sequence[Run] = (),
+    sensitivity: float | None = None,
+) -> Bundle:
     """Make a bundle of a run's best epoch.
 
     Each finding's calibration and threshold are chosen on the run's validation part (`measure_run`); the figures in the
@@ -81,7 +100,7 @@ def pack(run: Run, folder: Path, *, name: str | None = None, version: str = "1",
     """
     for other in beside:
         _refuse_other_validation(run, other)
-    measured, others = measure_run(run), [measure_run(other) for other in beside]
+    measured, others = measure_run(run, sensitivity), [measure_run(other, sensitivity) for other in beside]
     recipe, preparation = run.recipe, run.preparation
     part = describe_parts(recipe.data.validation)
     self_test = _self_test_signals(preparation)

@@ -15,6 +15,12 @@ def pack(
     ],
     name: Annotated[str | None, typer.Option(help="The bundle's name.", show_default="the recipe's")] = None,
     version: Annotated[str, typer.Option(help="The bundle's version.")] = "1",
+    sensitivity: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, max=1, help="Thresholds with at least this sensitivity.", show_default="F1-optimal ones"
+        ),
+    ] = None,
     beside: Annotated[
         list[Path] | None,
         typer.Option(help="Show another run in the card, validated alike; repeatable.", show_default=False),
@@ -25,8 +31,9 @@ def pack(
     Thresholds and calibration are chosen on the run's validation part.
     The network goes to ONNX, and the bundle is refused unless both give the same logits.
 
-    Example:
+    Examples:
       ecoscale pack runs/ptbxl-six-findings --out bundles/six-findings --name six-findings
+      ecoscale pack runs/ptbxl-six-findings --out bundles/screening --sensitivity 0.95
     """
     from rich.console import Console
 
@@ -38,7 +45,14 @@ def pack(
     except ModuleNotFoundError as error:
         raise MissingExtraError("packing", error.name or "torch", "train") from error
 
-    bundle = packing.pack(Run(run), out, name=name, version=version, beside=[Run(other) for other in beside or []])
+    bundle = packing.pack(
+        Run(run),
+        out,
+        name=name,
+        version=version,
+        beside=[Run(other) for other in beside or []],
+        sensitivity=sensitivity,
+    )
     manifest = bundle.manifest
     size = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6
     Console(highlight=False).print(
