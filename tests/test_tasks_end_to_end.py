@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ecoscale.bundle import Bundle
-from ecoscale.datasets import PTBXL, UNKNOWN, Code15
-from ecoscale.datasets.layouts import write_ptbxl
+from ecoscale.datasets import PTBXL, UNKNOWN, Challenge2025, Code15
+from ecoscale.datasets.layouts import write_challenge2025, write_ptbxl
 from ecoscale.datasets.preparing import prepare
 from ecoscale.datasets.splits import stratified_split, write_split
 from ecoscale.errors import RecipeError
@@ -39,6 +39,14 @@ def test_a_task_is_trained_packed_and_measured_by_its_own_rule(ptbxl, tmp_path, 
     expected = collection.task("superdiagnostic").label(collection.records["codes"])[where]
     np.testing.assert_array_equal(measured.labels, expected)
     assert (collection.task("superdiagnostic").label(collection.records["codes"]) == UNKNOWN).any()
+
+
+def test_a_collection_that_has_training_records_under_another_name_is_remarked_on(tiny_bundle, tmp_path):
+    """The tiny bundle was trained on CODE-15%, which the Challenge 2025 has in another form."""
+    write_challenge2025(tmp_path, 2, seed=1)
+    collection = Challenge2025(tmp_path)
+    measured = classify_records(tiny_bundle, collection, choose_records(collection))
+    assert "trained on code15, which challenge2025 has recordings in common with" in " ".join(measured.exposure)
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,11 @@ class Classified:
                 "whether the bundle has seen these records is not known: its recipe names a stored split that is not "
                 "here"
             )
+        if relatives := sorted(self._trained_collections & set(self.collection.shares_records_with)):
+            found.append(
+                f"the bundle was trained on {', '.join(relatives)}, which {self.collection.name} has recordings in "
+                "common with: some of these records may have been trained on"
+            )
         if self.trained_on:
             found.append(
                 f"{self.trained_on:,} of {len(self.records):,} records were trained on: these figures are no evidence "
@@ -85,6 +90,11 @@ class Classified:
                 "records: F1, sensitivity and specificity are optimistic"
             )
         return tuple(found)
+
+    @property
+    def _trained_collections(self) -> set[str]:
+        data = self.bundle.manifest.provenance.get("recipe", {}).get("data", {})
+        return {part["collection"] for part in data.get("train", [])}
 
     def write_predictions(self, path: Path) -> None:
         """Write one row a record: probabilities and labels (empty: unknown)."""

@@ -71,6 +71,13 @@ def test_the_known_collections_state_their_source_and_licence():
         assert collection.looked_for
 
 
+def test_collections_with_recordings_in_common_name_each_other():
+    collections = list_collections()
+    for name, cls in collections.items():
+        for other in cls.shares_records_with:
+            assert name in collections[other].shares_records_with, (name, other)
+
+
 def test_a_collection_keeps_the_contract(collection):
     records = collection.records
     assert isinstance(collection, Collection)

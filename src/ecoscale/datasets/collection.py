@@ -47,6 +47,8 @@ class Collection(ABC):
     """What a folder must hold to be recognised, in words."""
     parts: ClassVar[tuple[str, ...]] = ()
     """The sources of its records (the column `part`), where they were annotated differently."""
+    shares_records_with: ClassVar[tuple[str, ...]] = ()
+    """Names of collections that hold some of the same recordings."""
     tasks: ClassVar[tuple[Task, ...]] = ()
     """The questions of the collection's own benchmark."""
     archive: ClassVar[Archive | None] = None

@@ -35,6 +35,7 @@ class Challenge2020(ChallengeCollection):
     title = "PhysioNet/CinC Challenge 2020 (1.0.2)"
     source = "https://doi.org/10.13026/dvyd-kd57"
     licence = "CC BY 4.0"
+    shares_records_with = ("challenge2021", "challenge2025", "ptbxl")
     looked_for = "training/{cpsc_2018,georgia,...}/g1/*.hea, without chapman_shaoxing and ningbo"
     archive = Archive("physionet", "challenge-2020/1.0.2", 8_000_000_000)
     sources = SOURCES_2020

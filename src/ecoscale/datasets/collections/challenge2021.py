@@ -49,6 +49,7 @@ class Challenge2021(ChallengeCollection):
     title = "PhysioNet/CinC Challenge 2021 (1.0.3)"
     source = "https://doi.org/10.13026/34va-7q14"
     licence = "CC BY 4.0"
+    shares_records_with = ("challenge2020", "challenge2025", "chapman", "ptbxl")
     looked_for = "training/{georgia,ningbo,...}/g1/*.hea, with chapman_shaoxing or ningbo"
     archive = Archive("physionet", "challenge-2021/1.0.3", 13_500_000_000)
     sources = SOURCES_2021

@@ -49,6 +49,7 @@ class Challenge2025(Collection):
     source = "https://doi.org/10.48550/arXiv.2510.02202"
     licence = "CC BY 4.0"
     scheme = "CHAGAS"
+    shares_records_with = ("challenge2020", "challenge2021", "code15", "ptbxl", "samitrop")
     looked_for = f"WFDB headers with a line '# {LABEL}:'"
 
     def __init__(self, directory: str | Path) -> None:

@@ -42,6 +42,7 @@ class Chapman(HeaderCollection):
     title = "Chapman-Shaoxing and Ningbo (ecg-arrhythmia 1.0.0)"
     source = "https://doi.org/10.13026/wgex-er52"
     licence = "CC BY 4.0"
+    shares_records_with = ("challenge2021",)
     parts = ("chapman_shaoxing", "ningbo")
     looked_for = "WFDBRecords/*/*/JS*.hea"
     # 45,152 records of 120,024 bytes, and their headers.

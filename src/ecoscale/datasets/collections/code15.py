@@ -35,6 +35,7 @@ class Code15(Collection):
     source = "https://doi.org/10.5281/zenodo.4916206"
     licence = "CC BY 4.0"
     scheme = "CODE"
+    shares_records_with = ("challenge2025",)
     looked_for = "exams.csv beside exams_part*.hdf5"
     # Unpacked: 345,797 rows of 4096 x 12 float32 and an id, as if stored without compression.
     archive = Archive("zenodo", "4916206", 46_000_000_000, unpacked=68_000_000_000)

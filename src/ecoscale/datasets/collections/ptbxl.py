@@ -54,6 +54,7 @@ class PTBXL(Collection):
     source = "https://doi.org/10.13026/kfzx-aw45"
     licence = "CC BY 4.0"
     scheme = "SCP"
+    shares_records_with = ("challenge2020", "challenge2021", "challenge2025")
     looked_for = "ptbxl_database.csv"
     # 21,799 records of 24,000 and 120,000 bytes, their headers, and the tables.
     archive = Archive("physionet", "ptb-xl/1.0.3", 3_170_000_000)

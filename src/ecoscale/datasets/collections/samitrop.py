@@ -36,6 +36,7 @@ class SamiTrop(Collection):
     source = "https://doi.org/10.5281/zenodo.4905618"
     licence = "CC BY 4.0"
     scheme = "CHAGAS"
+    shares_records_with = ("challenge2025",)
     looked_for = f"{TABLE} beside {TRACINGS}"
     archive = Archive("zenodo", "4905618", 430_000_000)
 
