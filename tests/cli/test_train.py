@@ -88,11 +88,12 @@ def test_pack_says_what_it_made_and_what_comes_next(run, bundle, tmp_path, monke
         return Bundle.load(bundle)
 
     monkeypatch.setattr("ecoscale.packing.pack", packed)
-    options = ("--name", "mine", "--version", "3", "--beside", tmp_path / "other")
+    options = ("--name", "mine", "--version", "3", "--sensitivity", 0.9, "--beside", tmp_path / "other")
     result = run("pack", tmp_path / "run", "--out", tmp_path / "bundle", *options)
     assert result.exit_code == 0
     assert [other.folder for other in given.pop("beside")] == [tmp_path / "other"]
-    assert given == {"run": tmp_path / "run", "folder": tmp_path / "bundle", "name": "mine", "version": "3"}
+    assert (given.pop("run"), given.pop("folder")) == (tmp_path / "run", tmp_path / "bundle")
+    assert given == {"name": "mine", "version": "3", "sensitivity": 0.9}
     assert f"{bundle}: cheap 1, 72 parameters" in result.stdout
     assert f"Next: ecoscale evaluate {bundle}" in " ".join(result.stdout.split())
 
