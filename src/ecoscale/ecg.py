@@ -16,7 +16,7 @@ import numpy as np
 from ecoscale.errors import LeadError, SignalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -207,7 +207,10 @@ class ECG:
         size = float(np.sqrt(np.mean(limb**2)))
         if size == 0:
             return {}
-        difference = limb - np.stack([_LIMB_FROM_I_II[lead] for lead in present]) @ limb[_rows(present, ("I", "II"))]
+        difference = (
+            limb
+            - np.stack([_LIMB_FROM_I_II[lead] for lead in present]) @ limb[[present.index("I"), present.index("II")]]
+        )
         residual = np.sqrt(np.einsum("ij,ij->i", difference, difference) / limb.shape[1]) / size
         return {lead: float(value) for lead, value in zip(present, residual, strict=True) if lead not in ("I", "II")}
 
@@ -303,7 +306,3 @@ def longest_run(row: ArrayLike) -> int:
     row = np.asarray(row)
     edges = np.flatnonzero(np.concatenate(([True], row[1:] != row[:-1], [True])))
     return int(np.diff(edges).max())
-
-
-def _rows(leads: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    return [leads.index(lead) for lead in wanted]

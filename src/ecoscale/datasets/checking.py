@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -170,7 +170,7 @@ def check_collection(
         },
         parts={} if parts is None else part_counts(collection, parts),
         seconds=_spread([one.seconds for one in readable], {"shortest": 0, "median": 50, "longest": 100}),
-        rates={f"{rate:g}": n for rate, n in sorted(_count(one.rate for one in readable).items())},
+        rates={f"{rate:g}": n for rate, n in sorted(Counter(one.rate for one in readable).items())},
         residual=_spread(residuals, {"median": 50, "99 %": 99, "largest": 100}),
         padding_seconds=float(sum(one.padding for one in readable)),
         checksums_compared=compared,
@@ -226,13 +226,15 @@ def _look_at(recordings: Sequence[Recording]) -> list[_Seen]:
 
 def _look(ecg: ECG) -> _Seen:
     doubts = [doubt for doubt in ecg.check() if not doubt.startswith("padding_removed")]
-    if all((row == row[0]).all() for row in ecg.signal):
+    empty = all((row == row[0]).all() for row in ecg.signal)
+    if empty:
         doubts = [doubt for doubt in doubts if not doubt.startswith("flat_lead")]
         doubts.append(f"empty: no lead changes in {ecg.duration:.1f} s")
     # In microvolts, so that the same signal stored with another gain is known again.
     content = np.rint(np.nan_to_num(ecg.signal, nan=1e6) * 1000).astype(np.int32).tobytes()
     residual = ecg.einthoven_residual()
     return _Seen(
+        empty=empty,
         doubts=tuple(doubts),
         digest=hashlib.blake2b(content, digest_size=16).digest(),
         seconds=ecg.duration,
@@ -258,7 +260,7 @@ def _find_duplicates(
 ) -> None:
     alike: dict[bytes, list[int]] = defaultdict(list)
     for row, one in enumerate(seen):
-        if one.error is None and not any(doubt.startswith("empty") for doubt in one.doubts):
+        if one.error is None and not one.empty:
             alike[one.digest].append(row)
     names, codes = collection.records.index.tolist(), collection.records["codes"].tolist()
     for rows in alike.values():
@@ -321,13 +323,6 @@ def _observations(found: Mapping[str, list[str]]) -> tuple[Observation, ...]:
     ]
     order = ("error", "warning", "note")
     return tuple(sorted(known, key=lambda one: (order.index(one.level), -one.count)))
-
-
-def _count(values: Iterable[float]) -> dict[float, int]:
-    counts: dict[float, int] = defaultdict(int)
-    for value in values:
-        counts[value] += 1
-    return counts
 
 
 def _spread(values: Sequence[float], percentiles: Mapping[str, float]) -> dict[str, float]:
