@@ -36,7 +36,7 @@ Lead_names = Annotated[
 
 
 CollectionName = Annotated[
-    str, typer.Argument(help="The collection (ecoscale datasets list).", metavar="NAME", show_default=False)
+    str, typer.Argument(help="The collection (ecoscale datasets).", metavar="NAME", show_default=False)
 ]
 CollectionFolder = Annotated[
     Path, typer.Argument(help="Its folder, as published.", metavar="DIR", file_okay=False, show_default=False)

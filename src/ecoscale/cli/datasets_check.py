@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecoscale.cli._output import CollectionFolder  # noqa: TC001 - typer reads them at run time
+from ecoscale.cli._output import CollectionFolder, CollectionName  # noqa: TC001 - typer reads them at run time
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,9 +18,7 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
 def check(
-    name: Annotated[
-        str, typer.Argument(help="The collection (ecoscale datasets list).", metavar="NAME", show_default=False)
-    ],
+    name: CollectionName,
     directory: CollectionFolder,
     split: Annotated[
         Path | None,

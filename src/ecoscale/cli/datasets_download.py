@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ecoscale.cli._output import CollectionName  # noqa: TC001 - typer reads it at run time
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -18,7 +20,7 @@ STOPPED = 130
 
 
 def download(
-    name: Annotated[str, typer.Argument(help="A collection's name.", metavar="NAME", show_default=False)],
+    name: CollectionName,
     directory: Annotated[
         Path, typer.Argument(help="Its folder; made if missing.", metavar="DIR", file_okay=False, show_default=False)
     ],

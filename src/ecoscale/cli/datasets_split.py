@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ecoscale.cli._output import CollectionFolder  # noqa: TC001 - typer reads them at run time
+from ecoscale.cli._output import CollectionFolder, CollectionName  # noqa: TC001 - typer reads them at run time
 
 
 def split(
-    name: Annotated[
-        str, typer.Argument(help="The collection (ecoscale datasets list).", metavar="NAME", show_default=False)
-    ],
+    name: CollectionName,
     directory: CollectionFolder,
     out: Annotated[Path, typer.Option("--out", "-o", help="The split: record, patient, part.", dir_okay=False)],
     shares: Annotated[

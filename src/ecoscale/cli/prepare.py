@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecoscale.cli._output import CollectionFolder  # noqa: TC001 - typer reads them at run time
+from ecoscale.cli._output import CollectionFolder, CollectionName  # noqa: TC001 - typer reads them at run time
 
 if TYPE_CHECKING:
     from ecoscale.preparation import Preparation
@@ -22,9 +22,7 @@ class Numbers(StrEnum):
 
 
 def prepare(
-    name: Annotated[
-        str, typer.Argument(help="The collection (ecoscale datasets list).", metavar="NAME", show_default=False)
-    ],
+    name: CollectionName,
     directory: CollectionFolder,
     out: Annotated[Path, typer.Option("--out", "-o", help="The store's folder.", file_okay=False, show_default=False)],
     recipe: Annotated[
