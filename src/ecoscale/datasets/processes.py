@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-Progress: TypeAlias = "Callable[[Iterable[str], str, int], Iterable[str]]"
-"""What may wrap the names of what is done, to show how far it is: `progress(names, description, total)`."""
+Progress: TypeAlias = "Callable[[Iterable[Any], str, int], Iterable[Any]]"
+"""What may wrap the items that are worked on, to show how far it is: `progress(items, description, total)`."""
 
 
-def silent(names: Iterable[str], _description: str, _total: int) -> Iterable[str]:
+def silent(items: Iterable[Any], _description: str, _total: int) -> Iterable[Any]:
     """No progress bar."""
-    return names
+    return items
 
 
 WorkerLost = BrokenProcessPool

@@ -31,12 +31,13 @@ STATISTICS_ROWS = 1024
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows of one store with their labels."""
+    """Rows of one store with their labels, and with the targets that take their place in training, if any."""
 
     collection: str
     store: PreparedStore
     rows: NDArray[np.int64]
     labels: NDArray[np.int8]
+    targets: NDArray[np.float32] | None = None
 
     @property
     def records(self) -> NDArray[np.str_]:
@@ -50,13 +51,16 @@ class Examples:
 
 
 class SignalBatches(Dataset):
-    """Batches by lists of positions over several stores: signals in mV `(batch, leads, samples)` and labels."""
+    """Batches by lists of positions over several stores: signals in mV `(batch, leads, samples)` and targets.
+
+    A target is a label, or what the examples have in its place; unknown where negative.
+    """
 
     def __init__(self, examples: list[Examples]) -> None:
         self.examples = examples
         self.origin = np.concatenate([np.full(len(part.rows), i) for i, part in enumerate(examples)])
         self.rows = np.concatenate([part.rows for part in examples])
-        self.labels = np.concatenate([part.labels for part in examples])
+        self.targets = np.concatenate([part.labels if part.targets is None else part.targets for part in examples])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,7 +71,7 @@ class SignalBatches(Dataset):
         for i, part in enumerate(self.examples):
             here = np.flatnonzero(self.origin[wanted] == i)
             signals[here] = part.store.read(self.rows[wanted[here]])
-        return torch.from_numpy(signals), torch.from_numpy(self.labels[wanted])
+        return torch.from_numpy(signals), torch.from_numpy(self.targets[wanted])
 
 
 class EpochBatches(Sampler):
@@ -165,6 +169,11 @@ class ECGData(lightning.LightningDataModule):
     def validation_labels(self) -> NDArray[np.int8]:
         """Labels `(records, findings)` of the validation part, without auxiliary codes."""
         return np.concatenate([part.labels for part in self.validation])[:, : len(self.recipe.findings)]
+
+    @property
+    def training_labels(self) -> NDArray[np.int8]:
+        """Labels `(records, findings)` of the training part, without auxiliary codes."""
+        return np.concatenate([part.labels for part in self.training])[:, : len(self.recipe.findings)]
 
     def statistics(self) -> tuple[float, float]:
         """Mean and standard deviation of the training signals over all records, leads and samples, in mV."""

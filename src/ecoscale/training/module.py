@@ -9,43 +9,33 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
-from ecoscale.datasets import UNKNOWN
 from ecoscale.evaluation import macro_auroc
 from ecoscale.models import create_model
-from ecoscale.training.augmentation import augment
+from ecoscale.training.augmentation import augment, mix
+from ecoscale.training.losses import masked_loss
 
 if TYPE_CHECKING:
     from ecoscale.preparation import Preparation
     from ecoscale.training.recipe import Recipe
 
 
-def masked_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross entropy averaged over the labels that are known (`(batch, findings)` both); 0 where none is."""
-    known = labels != UNKNOWN
-    if not known.any():
-        return 0.0 * logits.sum()
-    return binary_cross_entropy_with_logits(logits[known], labels[known].to(logits.dtype))
-
-
 class TrainingModule(lightning.LightningModule):
-    """Trains the recipe's network on signals in mV; `preparation` carries the scale of the training data."""
+    """Trains the recipe's network on signals in mV; `preparation` carries the scale of the training data.
 
-    def __init__(self, recipe: Recipe, preparation: Preparation) -> None:
+    `class_weights` `(findings,)` weigh the presences, where the recipe's loss asks for it.
+    """
+
+    def __init__(self, recipe: Recipe, preparation: Preparation, class_weights: Tensor | None = None) -> None:
         super().__init__()
         self.recipe, self.preparation = recipe, preparation
+        self.class_weights = class_weights
         self.n_findings = len(recipe.findings)
         n_outputs = self.n_findings + (0 if recipe.auxiliary is None else len(recipe.auxiliary.codes))
         torch.manual_seed(recipe.seed)
         self.network = create_model(recipe.model.name, preparation.n_leads, n_outputs, **recipe.model.config)
-        decay = recipe.optimisation.ema_decay
-        self.average = (
-            None
-            if decay is None
-            else AveragedModel(self.network, multi_avg_fn=_warmed_up_average(decay), use_buffers=True)
-        )
+        self.average = self._average()
         self._validated: list[tuple[Tensor, Tensor]] = []
         self.validation_logits: np.ndarray | None = None
 
@@ -64,12 +54,22 @@ class TrainingModule(lightning.LightningModule):
         network.head = kept
         return network
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _average(self) -> AveragedModel | None:
+        """The average of the weights that the recipe keeps; of batch norm's statistics too."""
+        options = self.recipe.optimisation
+        if options.ema_decay is not None:
+            return AveragedModel(self.network, multi_avg_fn=_warmed_up_average(options.ema_decay), use_buffers=True)
+        if options.swa_start is not None:
+            return AveragedModel(self.network, multi_avg_fn=get_swa_multi_avg_fn(), use_buffers=True)
+        return None
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The findings' loss, and the auxiliary codes' with its weight."""
-        loss = masked_loss(logits[:, : self.n_findings], labels[:, : self.n_findings])
+        n, options = self.n_findings, self.recipe.loss
+        loss = masked_loss(logits[:, :n], targets[:, :n], options, self.class_weights)
         if self.recipe.auxiliary is None:
             return loss
-        beside = masked_loss(logits[:, self.n_findings :], labels[:, self.n_findings :])
+        beside = masked_loss(logits[:, n:], targets[:, n:], options)
         return loss + self.recipe.auxiliary.weight * beside
 
     def _standardise(self, signals: Tensor) -> Tensor:
@@ -81,17 +81,23 @@ class TrainingModule(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         """Loss of one augmented batch."""
-        signals, labels = batch
+        signals, targets = batch
         generator = torch.Generator().manual_seed(_seed(self.recipe.seed, self.current_epoch, batch_index))
         signals = augment(signals, self.recipe.augmentation, self.preparation.rate, generator)
-        loss = self._loss(self.network(self._standardise(signals)).float(), labels)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(labels))
+        signals, targets = mix(signals, targets, self.recipe.augmentation, generator)
+        loss = self._loss(self.network(self._standardise(signals)).float(), targets)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(targets))
         return loss
 
     def on_train_batch_end(self, *_: object, **__: object) -> None:
         """Move the average of the weights."""
-        if self.average is not None:
-            self.average.update_parameters(self.network)
+        if self.average is None:
+            return
+        start = self.recipe.optimisation.swa_start
+        if start is not None and self.global_step < start * self.trainer.estimated_stepping_batches:
+            # The average is the network until its time comes.
+            self.average.n_averaged.zero_()
+        self.average.update_parameters(self.network)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _batch_index: int) -> None:
         """Keep logits and labels; scores are taken over the whole part."""

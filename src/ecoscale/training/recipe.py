@@ -75,6 +75,9 @@ class Augmentation(_Section):
     excerpt: Annotated[
         int | None, Field(ge=64, description="samples of the window that are trained on, from a random place")
     ] = None
+    time_warp: Annotated[float, Field(ge=0, description="sigma of the log of the local speed of time")] = 0.0
+    mixup: Annotated[float, Field(ge=0, description="alpha of the beta distribution of a record's share")] = 0.0
+    cutmix: Annotated[Probability, Field(description="probability to have a span replaced by another record's")] = 0.0
 
 
 class Auxiliary(_Section):
@@ -86,6 +89,32 @@ class Auxiliary(_Section):
     scheme: str
     codes: Annotated[tuple[str, ...], Field(min_length=1)]
     weight: Annotated[float, Field(gt=0, description="of their loss beside that of the findings")] = 1.0
+
+
+class Loss(_Section):
+    """What a wrong probability costs: binary cross entropy, unless its two exponents or its margin say otherwise."""
+
+    gamma_present: Annotated[float, Field(ge=0, description="exponent that plays down easy presences")] = 0.0
+    gamma_absent: Annotated[float, Field(ge=0, description="exponent that plays down easy absences")] = 0.0
+    margin: Annotated[float, Field(ge=0, lt=1, description="probability below which absences cost nothing")] = 0.0
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="share of each target that one half takes the place of")
+    ] = 0.0
+    largest_class_weight: Annotated[
+        float | None, Field(ge=1, description="weigh presences by how rare they are, up to this")
+    ] = None
+
+
+class Distillation(_Section):
+    """Teachers: trained runs whose probabilities are learnt beside the labels (Hinton et al. 2015, arXiv 1503.02531).
+
+    A record is taught by those teachers that were not trained on it, where there are any. An unknown label is what the
+    teachers say.
+    """
+
+    teachers: Annotated[tuple[Path, ...], Field(min_length=1, description="folders of training runs")]
+    weight: Annotated[Probability, Field(description="of the teachers' probability in each target")] = 0.5
+    temperature: Annotated[float, Field(gt=0, description="that the teachers' logits are divided by")] = 1.0
 
 
 class Optimisation(_Section):
@@ -106,6 +135,15 @@ class Optimisation(_Section):
         Field(description="of training: bf16 computes in bfloat16 where that is safe; validation is always in float32"),
     ] = "32"
     ema_decay: Annotated[float | None, Field(gt=0, lt=1, description="moving average of the weights, each step")] = None
+    swa_start: Annotated[
+        float | None, Field(gt=0, lt=1, description="share of the steps after which the weights are averaged evenly")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Optimisation:
+        if self.ema_decay is not None and self.swa_start is not None:
+            raise ValueError("ema_decay and swa_start are two averages of the weights: give one")
+        return self
 
 
 class Recipe(_Section):
@@ -121,7 +159,9 @@ class Recipe(_Section):
     preparation: Preparation = Preparation()
     data: DataSection
     auxiliary: Auxiliary | None = None
+    distillation: Distillation | None = None
     augmentation: Augmentation = Augmentation()
+    loss: Loss = Loss()
     optimisation: Optimisation = Optimisation()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 

@@ -2,7 +2,8 @@
 
 A run folder holds `recipe.yaml` (in full), `environment.json`, `preparation.json` (with the scale of the training
 data), `split.csv` (every record and its part), `history.csv` (one row an epoch), `validation.npz` (the best epoch's
-logits with labels, records and patients), `checkpoints/`, and `logs/` for TensorBoard and CSV.
+logits with labels, records and patients), `checkpoints/`, `teaching.npz` (what the teachers said, where there are any),
+and `logs/` for TensorBoard and CSV.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from ecoscale.datasets.processes import silent
 from ecoscale.errors import RecipeError
 from ecoscale.preparation import Preparation
 from ecoscale.training.data import ECGData
+from ecoscale.training.distillation import teach
+from ecoscale.training.losses import class_weights
 from ecoscale.training.module import TrainingModule
 from ecoscale.training.recipe import Recipe
 
@@ -143,7 +146,12 @@ def train(
         mean, scale = data.statistics()
         preparation = recipe.preparation.model_copy(update={"mean": round(mean, 6), "scale": round(scale, 6)})
         _write_start(folder, recipe, preparation, data)
-    module = TrainingModule(recipe, preparation)
+    if recipe.distillation is not None:
+        teachers = [Run(path) for path in recipe.distillation.teachers]
+        data.training = teach(recipe, teachers, data.training, folder / "teaching.npz", progress)
+    cap = recipe.loss.largest_class_weight
+    weights = None if cap is None else class_weights(data.training_labels, cap)
+    module = TrainingModule(recipe, preparation, weights)
     callbacks: list[Callback] = [
         History(folder / "history.csv"),
         LearningRateMonitor("epoch"),
