@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,36 +13,40 @@ from ecoscale.complexity import measure_complexity
 from ecoscale.models import create_model
 from ecoscale.training import load_recipe
 
-FOLDER = Path(__file__).parents[1] / "studies" / "networks"
+FOLDER = Path(__file__).parents[1] / "studies"
 
 
-@pytest.fixture(scope="module")
-def study():
+def script():
     spec = importlib.util.spec_from_file_location("study", FOLDER / "study.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for what they annotate
     spec.loader.exec_module(module)
     return module
 
 
+@pytest.fixture(scope="module", params=script().STUDIES)
+def study(request):
+    return script().Study(FOLDER / request.param)
+
+
 def test_every_row_makes_a_recipe(study):
-    rows = study.load_rows()
-    assert len(rows) > 10
-    for row in rows:
-        recipe = study.recipe_of(row, seed=3)
+    assert len(study.rows) > 10
+    for row in study.rows:
+        recipe = study.recipe(row, seed=3)
         assert (recipe.name, recipe.seed) == (row, 3)
-        assert recipe.findings == tuple(name for task in study.TASKS.values() for name in task)
+        assert set(study.names) <= set(recipe.findings)
 
 
-def test_fold_10_is_in_no_recipe():
-    recipe = load_recipe(FOLDER / "recipe.yaml")
+def test_fold_10_is_in_no_recipe(study):
+    recipe = load_recipe(study.folder / "recipe.yaml")
     assert [part.folds for part in (*recipe.data.train, *recipe.data.validation)] == [tuple(range(1, 9)), (9,)]
 
 
 def test_results_are_of_the_networks_that_their_rows_name(study):
-    results = study.load_results()
+    results = script().load_results(study)
     assert results
     for row, members in results.items():
-        recipe = study.recipe_of(row, seed=0)
+        recipe = study.recipe(row, seed=0)
         with torch.device("meta"):
             network = create_model(recipe.model.name, 12, len(recipe.findings), **recipe.model.config)
         cost = measure_complexity(network, 12, recipe.preparation.window)
@@ -55,11 +60,12 @@ def test_results_are_of_the_networks_that_their_rows_name(study):
 def test_stored_figures_are_those_of_the_stored_logits(study):
     from ecoscale.evaluation import macro_auroc
 
-    path = sorted((FOLDER / "results").glob("*.json"))[0]
+    path = sorted(study.results.glob("*.json"))[0]
     figures = json.loads(path.read_text())["figures"]
     with np.load(path.with_suffix(".npz")) as arrays:
         scores = 1 / (1 + np.exp(-arrays["logits"].astype(np.float64)))
-        for task, columns in (("six", slice(0, 6)), ("super", slice(6, 11))):
+        for task, names in study.tasks.items():
+            columns = [study.names.index(name) for name in names]
             assert macro_auroc(arrays["labels"][:, columns], scores[:, columns]) == pytest.approx(
                 figures[task]["auroc"], abs=1e-4
             )

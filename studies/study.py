@@ -1,12 +1,14 @@
-"""Networks side by side on PTB-XL: trains the rows of `rows.yaml` by `recipe.yaml`, and makes the tables and the plot.
+"""Rows side by side on PTB-XL: trains a study's rows by its recipe, and makes the tables and the plot.
 
-    python studies/networks/study.py run radix --data PTB-XL --seed 0     # one row, one seed
-    python studies/networks/study.py table                                # all results, as Markdown
-    python studies/networks/study.py plot docs/networks.svg
+    python studies/study.py networks run radix --data PTB-XL --seed 0     # one row, one seed
+    python studies/study.py networks table                                # all results, as Markdown
+    python studies/study.py networks plot docs/networks.svg
+    python studies/study.py training table --against base
 
-A result is two files in `studies/networks/results`: figures (JSON) and the logits of fold 9 (NumPy). What is said of
-several seeds is the mean of their figures; its interval resamples the patients of fold 9, the same resamples for
-every row, and holds the seeds fixed; the spread over the seeds stands beside it.
+A study is a folder: `recipe.yaml`, by which every row trains; `rows.yaml`, what each row changes; `tasks.yaml`, which
+findings are measured together. A result is two files in its `results`: figures (JSON) and the logits of fold 9 of
+those findings (NumPy). What is said of several seeds is the mean of their figures; its interval resamples the patients
+of fold 9, the same resamples for every row, and holds the seeds fixed; the spread over the seeds stands beside it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,33 +28,57 @@ if TYPE_CHECKING:
     from ecoscale.training import Recipe
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results"
-TASKS = {"six": ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF"), "super": ("NORM", "MI", "STTC", "CD", "HYP")}
+STUDIES = ("networks", "training")
+EVERY = "every finding"
 METRICS = ("auroc", "f1")
 N_RESAMPLES = 1000
 
 
-def load_rows() -> dict[str, dict]:
-    """The rows of the study by name."""
-    return yaml.safe_load((HERE / "rows.yaml").read_text())
+@dataclass(frozen=True)
+class Study:
+    """A folder with a recipe, rows, tasks and results."""
+
+    folder: Path
+
+    @cached_property
+    def rows(self) -> dict[str, dict]:
+        """The rows by name."""
+        return yaml.safe_load((self.folder / "rows.yaml").read_text())
+
+    @cached_property
+    def tasks(self) -> dict[str, list[str]]:
+        """The findings that are measured together, by task."""
+        return yaml.safe_load((self.folder / "tasks.yaml").read_text())
+
+    @property
+    def names(self) -> list[str]:
+        """The findings of all tasks, whose logits are kept."""
+        return [name for task in self.tasks.values() for name in task]
+
+    @property
+    def results(self) -> Path:
+        """Where results are kept."""
+        return self.folder / "results"
+
+    def recipe(self, row: str, seed: int) -> Recipe:
+        """The recipe of one row and seed."""
+        from ecoscale.training import load_recipe
+
+        about, changes = self.rows[row], {}
+        if "model" in about:
+            changes["model"] = {"name": about["model"], "config": about.get("config", {})}
+        return load_recipe(self.folder / "recipe.yaml", name=row, seed=seed, **changes, **about.get("changes", {}))
 
 
-def recipe_of(row: str, seed: int) -> Recipe:
-    """The recipe of one row and seed."""
-    from ecoscale.training import load_recipe
-
-    about = load_rows()[row]
-    model = {"name": about["model"], "config": about.get("config", {})}
-    return load_recipe(HERE / "recipe.yaml", name=row, model=model, seed=seed, **about.get("changes", {}))
-
-
-def run(row: str, seed: int, data: Path, runs: Path) -> None:
+def run(study: Study, row: str, seed: int, data: Path, runs: Path) -> None:
     """Train one row with one seed (or go on with it), and write its result."""
     from ecoscale.complexity import measure_complexity
     from ecoscale.evaluation import choose_thresholds, cross_fitted_f1, macro_auroc, measure
     from ecoscale.training import Run, train
 
-    recipe = recipe_of(row, seed)
+    recipe = study.recipe(row, seed)
+    if study.rows[row].get("record_scale"):
+        _scale_records_by_themselves()
     folder = runs / f"{row}-{seed}"
     done = Run(folder)
     begun = (folder / "recipe.yaml").exists()
@@ -60,8 +88,8 @@ def run(row: str, seed: int, data: Path, runs: Path) -> None:
     labels, logits = validation["labels"], validation["logits"]
     probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
     cost = measure_complexity(done.load_network(), recipe.preparation.n_leads, recipe.preparation.window)
-    figures = {}
-    for task, names in TASKS.items():
+    figures: dict[str, dict] = {EVERY: {"auroc": float(macro_auroc(labels, probabilities))}}
+    for task, names in study.tasks.items():
         columns = [recipe.findings.index(name) for name in names]
         truth, scores = labels[:, columns], probabilities[:, columns]
         thresholds = choose_thresholds(truth, scores, names=names).values
@@ -71,9 +99,13 @@ def run(row: str, seed: int, data: Path, runs: Path) -> None:
             "f1_cross_fitted": cross_fitted_f1(truth, scores, validation["patients"], names).macro,
             "thresholds": dict(zip(names, thresholds.tolist(), strict=True)),
         }
-    RESULTS.mkdir(exist_ok=True)
+    study.results.mkdir(exist_ok=True)
+    kept = [recipe.findings.index(name) for name in study.names]
     np.savez_compressed(
-        RESULTS / f"{row}-{seed}.npz", logits=logits.astype(np.float16), labels=labels, records=validation["records"]
+        study.results / f"{row}-{seed}.npz",
+        logits=logits[:, kept].astype(np.float16),
+        labels=labels[:, kept],
+        records=validation["records"],
     )
     result = {
         "row": row,
@@ -86,15 +118,25 @@ def run(row: str, seed: int, data: Path, runs: Path) -> None:
         "history": [{k: round(v, 5) for k, v in epoch.items()} for epoch in done.history],
         "figures": figures,
     }
-    (RESULTS / f"{row}-{seed}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (study.results / f"{row}-{seed}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(row, seed, {task: {k: round(v, 4) for k, v in f.items() if k != "thresholds"} for task, f in figures.items()})
 
 
-def load_results() -> dict[str, list[dict]]:
+def _scale_records_by_themselves() -> None:
+    """For one row: standardise each record by its own mean and deviation, which the package does not offer."""
+    from ecoscale.training.module import TrainingModule
+
+    def standardise(_module, signals):
+        return (signals - signals.mean((1, 2), keepdim=True)) / signals.std((1, 2), keepdim=True).clamp(min=1e-3)
+
+    TrainingModule._standardise = standardise
+
+
+def load_results(study: Study) -> dict[str, list[dict]]:
     """The results by row, in the order of `rows.yaml`; logits and labels come with them."""
     found = defaultdict(list)
-    for row in load_rows():
-        for path in sorted(RESULTS.glob(f"{row}-[0-9]*.json")):
+    for row in study.rows:
+        for path in sorted(study.results.glob(f"{row}-[0-9]*.json")):
             result = json.loads(path.read_text())
             if result["row"] == row:
                 with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
@@ -103,11 +145,11 @@ def load_results() -> dict[str, list[dict]]:
     return dict(found)
 
 
-def resample(results: dict[str, list[dict]]) -> dict[str, dict[tuple[str, str], np.ndarray]]:
+def resample(study: Study, results: dict[str, list[dict]]) -> dict[str, dict[tuple[str, str], np.ndarray]]:
     """For each row, (task, metric) to the seeds' mean: first as it is, then under each resample of the patients."""
     from ecoscale.evaluation import patient_multiplicities, weighted_metrics
 
-    names = [name for task in TASKS.values() for name in task]
+    names = study.names
     records = next(iter(results.values()))[0]["records"]
     # The table at hand has no patient ids, so a record is a patient of its own.
     drawn = np.concatenate(list(patient_multiplicities(records, len(records), N_RESAMPLES)), axis=1)
@@ -119,9 +161,9 @@ def resample(results: dict[str, list[dict]]) -> dict[str, dict[tuple[str, str], 
             if list(member["records"]) != list(records):
                 raise SystemExit(f"{row}, seed {member['seed']}: validated on other records than the first row")
             probabilities = 1 / (1 + np.exp(-member["logits"].astype(np.float64)))
-            thresholds = {k: v for figures in member["figures"].values() for k, v in figures["thresholds"].items()}
+            thresholds = {k: v for task in study.tasks for k, v in member["figures"][task]["thresholds"].items()}
             measured = weighted_metrics(member["labels"], probabilities, [thresholds[n] for n in names], weights)
-            for task, own in TASKS.items():
+            for task, own in study.tasks.items():
                 columns = [names.index(name) for name in own]
                 for metric in METRICS:
                     sums[task, metric].append(measured[metric][:, columns].mean(axis=1))
@@ -135,47 +177,57 @@ def span(values: np.ndarray, sign: str = "") -> str:
     return f"{values[0]:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
-def table(against: str | None, only: list[str]) -> None:
+def spread(by_seed: list[float]) -> str:
+    """Standard deviation over the seeds."""
+    return f" ±{np.std(by_seed, ddof=1):.3f}" if len(by_seed) > 1 else ""
+
+
+def table(study: Study, against: str | None, only: list[str]) -> None:
     """Print the rows as Markdown: figures, or differences from the row `against`."""
-    results = load_results()
+    results = load_results(study)
     if only:
         results = {
             row: results[row] for row in dict.fromkeys([*([against] if against else []), *only]) if row in results
         }
-    resampled, titles = resample(results), load_rows()
-    head = "| row | network | seeds | parameters | MMAC | s/epoch | AUROC six | AUROC super | F1 six | F1 super |"
-    print(head + "\n|---|---|--:|--:|--:|--:|---|---|---|---|")
+    resampled = resample(study, results)
+    whole = all(EVERY in member["figures"] for members in results.values() for member in members)
+    columns = [f"AUROC {EVERY}"] * whole
+    columns += [f"{title} {task}" for title in ("AUROC", "F1") for task in study.tasks]
+    print(f"| row | | seeds | parameters | MMAC | s/epoch | {' | '.join(columns)} |")
+    print("|---|---|--:|--:|--:|--:|" + "---|" * len(columns))
     for row, members in results.items():
         if row == against:
             continue
         cells = []
+        if whole:
+            own, base = ([m["figures"][EVERY]["auroc"] for m in results[name]] for name in (row, against or row))
+            cells.append(f"{np.mean(own) - np.mean(base):+.3f}" if against else f"{np.mean(own):.3f}" + spread(own))
         for metric in METRICS:
-            for task in TASKS:
+            for task in study.tasks:
                 values = resampled[row][task, metric]
                 if against:
                     cells.append(span(values - resampled[against][task, metric], "+"))
                     continue
                 by_seed = [member["figures"][task][metric] for member in members]
-                spread = f" ±{np.std(by_seed, ddof=1):.3f}" if len(by_seed) > 1 else ""
                 fitted = ""
                 if metric == "f1":
                     fitted = f"; {np.mean([m['figures'][task]['f1_cross_fitted'] for m in members]):.3f}"
-                cells.append(span(values) + spread + fitted)
+                cells.append(span(values) + spread(by_seed) + fitted)
         seconds = np.mean([member["seconds"] / member["epochs"] for member in members])
         cost = f"{members[0]['parameters']:,} | {members[0]['macs'] / 1e6:.0f} | {seconds:.0f}"
-        print(f"| {row} | {titles[row]['title']} | {len(members)} | {cost} | {' | '.join(cells)} |")
+        print(f"| {row} | {study.rows[row]['title']} | {len(members)} | {cost} | {' | '.join(cells)} |")
 
 
-def plot(path: Path) -> None:
+def plot(study: Study, path: Path) -> None:
     """Draw what is missing to an AUROC of 1 over MACs, both on logarithmic axes."""
     import matplotlib.pyplot as plt
 
-    results, titles = load_results(), load_rows()
-    resampled = resample(results)
+    results = load_results(study)
+    resampled = resample(study, results)
     figure, axes = plt.subplots(1, 2, figsize=(12, 5.2), sharex=True, layout="constrained")
     for axis, (task, label) in zip(axes, (("six", "six findings"), ("super", "five superclasses")), strict=True):
         for row, members in results.items():
-            about = titles[row]
+            about = study.rows[row]
             if "mark" not in about:
                 continue
             macs = members[0]["macs"] / 1e6
@@ -202,24 +254,29 @@ def plot(path: Path) -> None:
 def main() -> None:
     """Parse and call."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=STUDIES)
     verbs = parser.add_subparsers(dest="verb", required=True)
     runner = verbs.add_parser("run", help="train one row")
-    runner.add_argument("row", choices=sorted(load_rows()))
+    runner.add_argument("row")
     runner.add_argument("--seed", type=int, default=0)
     runner.add_argument("--data", type=Path, required=True, help="folder of PTB-XL")
-    runner.add_argument("--runs", type=Path, default=Path("runs/networks"), help="folder of the runs")
+    runner.add_argument("--runs", type=Path, help="folder of the runs (default: runs/<study>)")
     tabler = verbs.add_parser("table", help="print the rows")
-    tabler.add_argument("--against", choices=sorted(load_rows()), help="print differences from this row")
+    tabler.add_argument("--against", metavar="ROW", help="print differences from this row")
     tabler.add_argument("--rows", nargs="*", default=[], help="only these")
     plotter = verbs.add_parser("plot", help="draw accuracy over MACs")
     plotter.add_argument("path", type=Path)
     options = parser.parse_args()
+    study = Study(HERE / options.study)
+    for row in {getattr(options, "row", None), getattr(options, "against", None)} - {None}:
+        if row not in study.rows:
+            parser.error(f"no row {row!r} in {study.folder / 'rows.yaml'}; there are {', '.join(study.rows)}")
     if options.verb == "run":
-        run(options.row, options.seed, options.data, options.runs)
+        run(study, options.row, options.seed, options.data, options.runs or Path("runs") / options.study)
     elif options.verb == "table":
-        table(options.against, options.rows)
+        table(study, options.against, options.rows)
     else:
-        plot(options.path)
+        plot(study, options.path)
 
 
 if __name__ == "__main__":
