@@ -70,14 +70,19 @@ def tiny_recipe() -> Recipe:
             "description": "A small EcoScale-Net on synthetic ECGs, for tests",
             "model": {
                 "name": "ecoscalenet_100hz",
-                "config": {"width": 8, "kernel_sizes": [[1, 2, 3], [1, 2, 3], [1, 2], [1]]},
+                "config": {
+                    "width": 8,
+                    "kernel_sizes": [[1, 2, 3], [1, 2, 3], [1, 2], [1]],
+                    "stochastic_depth": 0.05,
+                },
             },
             "preparation": {"rate": 100, "window": 800},
             "data": {
                 "train": [{"collection": "code15", "share": [0, 0.7]}],
                 "validation": [{"collection": "code15", "share": [0.7, 1]}],
             },
-            "augmentation": {"gain": 0.1, "noise": 0.02, "wander": 0.05, "lead_dropout": 0.05, "crop": 0.2},
+            "augmentation": {"gain": 0.1, "noise": 0.02, "wander": 0.05, "lead_dropout": 0.05, "crop": 0.2}
+            | {"time_warp": 0.05, "mixup": 0.1, "cutmix": 0.1},
             "optimisation": {"epochs": 4, "batch_size": 8, "learning_rate": 0.01, "ema_decay": 0.95},
             "seed": 1,
         }

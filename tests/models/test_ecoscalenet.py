@@ -6,7 +6,7 @@ import torch
 from ecoscale.complexity import measure_complexity
 from ecoscale.errors import ModelError
 from ecoscale.models import create_model
-from ecoscale.models.ecoscalenet import EcoScaleBlock, ResidualBlock, SqueezeExcitation
+from ecoscale.models.ecoscalenet import EcoScaleBlock, ResidualBlock, SqueezeExcitation, StochasticDepth
 
 
 def small(**options):
@@ -132,6 +132,9 @@ def test_dropout_acts_in_training_only():
         ({"residual_blocks": 0}, "residual_blocks 0: the first halves the length"),
         ({"width": 7}, "width 7: expected an even number"),
         ({"width": 2}, "width 2: expected an even number of at least 4"),
+        ({"stem_stride": 3}, "stem_stride 3: expected 4 as published, 2 or 1"),
+        ({"pooling": "max"}, "pooling 'max': expected 'mean' as published, or 'mean_max'"),
+        ({"stochastic_depth": 1.0}, "stochastic_depth 1.0: expected a probability below 1"),
     ],
 )
 def test_a_network_that_cannot_be_is_refused_with_the_reason(options, message):
@@ -142,3 +145,33 @@ def test_a_network_that_cannot_be_is_refused_with_the_reason(options, message):
 def test_the_smallest_network_runs():
     with torch.inference_mode():
         assert create_model("ecoscalenet", 1, 1, width=4, kernel_sizes=[[1]] * 4).eval()(torch.zeros(1, 1, 64)).shape
+
+
+@pytest.mark.parametrize(("stride", "steps"), [(4, 16), (2, 32), (1, 63)])
+def test_a_finer_stem_leaves_more_samples_to_every_stage(stride, steps):
+    network = create_model("ecoscalenet_100hz", 12, 6, width=8, stem_stride=stride)
+    assert network.forward_features(torch.zeros(2, 12, 1000)).shape == (2, 64, steps)
+
+
+def test_with_the_largest_value_beside_the_mean_the_head_reads_both():
+    network = create_model("ecoscalenet_100hz", 12, 6, width=8, pooling="mean_max").eval()
+    assert network.head.in_features == 128
+    features = torch.randn(2, 64, 9)
+    pooled = network.pool(features)
+    assert torch.equal(pooled, torch.cat((features.mean(dim=-1), features.max(dim=-1).values), dim=1))
+
+
+def test_stochastic_depth_leaves_whole_branches_out_in_training_alone():
+    depth = StochasticDepth(0.25)
+    x = torch.ones(4000, 3, 5)
+    assert torch.equal(depth.eval()(x), x)
+    found = depth.train()(x)
+    torch.testing.assert_close(found, found[:, :1, :1].expand_as(found))
+    assert found.unique().tolist() == [0.0, pytest.approx(4 / 3)]
+    assert found.mean().item() == pytest.approx(1, abs=0.05)
+
+
+def test_later_stages_leave_more_out():
+    network = create_model("ecoscalenet_100hz", 12, 6, width=8, stochastic_depth=0.2)
+    found = [module.probability for module in network.modules() if isinstance(module, StochasticDepth)]
+    assert found == pytest.approx([0.05] * 3 + [0.1] * 3 + [0.15] * 3 + [0.2] * 3)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecoscale.training.augmentation import augment
+from ecoscale.training.augmentation import augment, mix
 from ecoscale.training.recipe import Augmentation
 
 RATE = 100.0
@@ -21,6 +21,7 @@ def signals():
 
 
 EVERY = [{"gain": 0.3}, {"lead_gain": 0.3}, {"noise": 0.1}, {"wander": 0.5}, {"lead_dropout": 0.3}, {"crop": 0.7}]
+EVERY += [{"time_warp": 0.3}]
 
 
 def test_nothing_asked_changes_nothing(signals):
@@ -129,3 +130,57 @@ def test_what_else_changes_a_signal_changes_the_excerpt(signals):
     noise = changed(signals, excerpt=80, noise=0.1, wander=0.2, crop=0.5)
     assert noise.shape == (64, 12, 80)
     assert torch.isfinite(noise).all()
+
+
+def test_a_time_warp_moves_all_leads_alike_and_neither_end():
+    ramp = torch.arange(300.0).expand(16, 12, 300) + torch.arange(12.0)[:, None]
+    found = changed(ramp, time_warp=0.3) - torch.arange(12.0)[:, None]
+    torch.testing.assert_close(found, found[:, :1].expand_as(found), rtol=0, atol=1e-3)
+    place = found[:, 0]
+    torch.testing.assert_close(place[:, [0, -1]], torch.tensor([0.0, 299.0]).expand(16, 2), rtol=0, atol=1e-2)
+    assert (place.diff() > 0).all()
+    # Local speeds, which are what is drawn: log-normal about the mean speed.
+    assert 0.1 < place.diff().log().std().item() < 0.4
+
+
+def mixed(x, targets, seed=0, **options):
+    return mix(x, targets, Augmentation(**options), torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def marked():
+    """Records that are constant, each with its own value, and targets that say which record it is."""
+    values = torch.arange(64.0)
+    return values[:, None, None].expand(64, 12, 300), values[:, None].expand(64, 2)
+
+
+@pytest.mark.parametrize("options", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 0.5}], ids=str)
+def test_targets_are_mixed_in_the_shares_of_the_signals(marked, options):
+    x, targets = mixed(*marked, **options)
+    torch.testing.assert_close(x.mean(dim=(1, 2)), targets[:, 0], rtol=1e-4, atol=1e-2)
+    assert (targets[:, 0] != marked[1][:, 0]).float().mean().item() > 0.5
+
+
+def test_mixup_mixes_whole_signals_and_cutmix_replaces_one_span(marked):
+    x, _ = mixed(*marked, mixup=0.4)
+    torch.testing.assert_close(x, x[:, :, :1].expand_as(x))
+    x, _ = mixed(*marked, cutmix=1.0)
+    foreign = (x != marked[0])[:, 0]
+    assert foreign.any(dim=1).float().mean().item() > 0.9
+    edges = torch.nn.functional.pad(foreign.float(), (1, 1)).diff().abs().sum(dim=1)
+    assert (edges <= 2).all()
+    assert all(len(record.unique()) <= 2 for record in x)
+
+
+def test_what_is_unknown_in_either_record_is_unknown_in_the_mixture(marked):
+    targets = torch.zeros(64, 1, dtype=torch.int8)
+    targets[::2] = -1
+    _, found = mixed(marked[0], targets, mixup=0.4)
+    assert set(found.unique().tolist()) == {-1.0, 0.0}
+    assert (found[::2] == -1).all()
+
+
+def test_without_mixing_signals_and_targets_are_those_given(marked):
+    x, targets = mixed(*marked)
+    assert x is marked[0]
+    assert targets is marked[1]

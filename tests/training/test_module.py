@@ -1,14 +1,13 @@
-"""The loss and the networks that a run keeps."""
+"""What a module learns from, and the networks that a run keeps."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ecoscale.preparation import Preparation
 from ecoscale.training import Recipe
-from ecoscale.training.module import TrainingModule, masked_loss
+from ecoscale.training.module import TrainingModule
 
 
 @pytest.fixture
@@ -19,29 +18,6 @@ def module(tiny_recipe):
         return TrainingModule(Recipe.model_validate(content), Preparation(window=800))
 
     return made
-
-
-def test_an_unknown_label_moves_nothing():
-    logits = torch.tensor([[0.3, -2.0], [1.5, 0.7]], requires_grad=True)
-    loss = masked_loss(logits, torch.tensor([[1, -1], [-1, 0]], dtype=torch.int8))
-    loss.backward()
-    known = binary_cross_entropy_with_logits(torch.tensor([0.3, 0.7]), torch.tensor([1.0, 0.0]))
-    assert loss.item() == pytest.approx(known.item())
-    assert (logits.grad == 0).tolist() == [[False, True], [True, False]]
-
-
-def test_where_every_label_is_known_it_is_the_binary_cross_entropy():
-    logits, labels = torch.randn(5, 6), torch.randint(0, 2, (5, 6))
-    expected = binary_cross_entropy_with_logits(logits, labels.float())
-    assert masked_loss(logits, labels.to(torch.int8)).item() == expected.item()
-
-
-def test_a_batch_without_a_known_label_costs_nothing_and_moves_nothing():
-    logits = torch.randn(3, 6, requires_grad=True)
-    loss = masked_loss(logits, torch.full((3, 6), -1, dtype=torch.int8))
-    loss.backward()
-    assert loss.item() == 0
-    assert not logits.grad.any()
 
 
 def weights(network):
@@ -77,6 +53,20 @@ def test_the_average_follows_the_weights_and_stays_among_them(module):
     # At first it follows closely; a fixed decay of 0.9 would have come a tenth of the way.
     assert shares[0] > 0.5
     assert shares[-1] == pytest.approx(1, abs=0.01)
+
+
+def test_an_even_average_is_the_mean_of_the_weights_from_its_start_on(module):
+    trained = module(ema_decay=None, swa_start=0.5)
+    start = weights(trained.network)
+    for step in range(1, 11):
+        trained.trainer = SimpleNamespace(estimated_stepping_batches=10, global_step=step)
+        with torch.no_grad():
+            for parameter in trained.network.parameters():
+                parameter.add_(1.0)
+        trained.on_train_batch_end(None, None, step)
+        moved = (weights(trained.evaluated_network) - start).mean().item()
+        # Up to the start it is the network itself; from then on the mean of 5, 6, ..., step.
+        assert moved == pytest.approx(step if step <= 5 else (5 + step) / 2, abs=1e-4)
 
 
 def test_validation_scores_the_average(module):

@@ -122,7 +122,7 @@ def _refuse_stranger(recipe: Recipe, teacher: Run) -> None:
     theirs = teacher.preparation.model_dump()
     if wrong := [f"{key} {theirs[key]} (this recipe: {asked[key]})" for key in asked if theirs[key] != asked[key]]:
         raise RecipeError(
-            f"distillation.teachers: {teacher.folder} takes {', '.join(wrong)}; a teacher must read alike"
+            f"distillation.teachers: {teacher.folder} reads {', '.join(wrong)}; choose one that reads alike"
         )
     if not _shared(recipe, teacher.recipe):
         raise RecipeError(

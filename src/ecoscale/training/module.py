@@ -9,7 +9,7 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ecoscale.evaluation import macro_auroc
 from ecoscale.models import create_model
@@ -60,7 +60,7 @@ class TrainingModule(lightning.LightningModule):
         if options.ema_decay is not None:
             return AveragedModel(self.network, multi_avg_fn=_warmed_up_average(options.ema_decay), use_buffers=True)
         if options.swa_start is not None:
-            return AveragedModel(self.network, multi_avg_fn=get_swa_multi_avg_fn(), use_buffers=True)
+            return AveragedModel(self.network, multi_avg_fn=_even_average, use_buffers=True)
         return None
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class TrainingModule(lightning.LightningModule):
         if self.average is None:
             return
         start = self.recipe.optimisation.swa_start
-        if start is not None and self.global_step < start * self.trainer.estimated_stepping_batches:
+        if start is not None and self.global_step <= start * self.trainer.estimated_stepping_batches:
             # The average is the network until its time comes.
             self.average.n_averaged.zero_()
         self.average.update_parameters(self.network)
@@ -149,3 +149,8 @@ def _warmed_up_average(decay: float):
         get_ema_multi_avg_fn(warmed)(averaged, current, count)
 
     return update
+
+
+def _even_average(averaged, current, count) -> None:
+    """The mean of all so far; torch's own does not take batch norm's count of batches, which is a whole number."""
+    get_ema_multi_avg_fn(float(count) / (float(count) + 1))(averaged, current, count)

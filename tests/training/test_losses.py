@@ -1,0 +1,86 @@
+"""The loss: over what is known, of one family, with soft targets."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ecoscale.training.losses import class_weights, masked_loss
+from ecoscale.training.recipe import Loss
+
+
+def test_an_unknown_label_moves_nothing():
+    logits = torch.tensor([[0.3, -2.0], [1.5, 0.7]], requires_grad=True)
+    loss = masked_loss(logits, torch.tensor([[1, -1], [-1, 0]], dtype=torch.int8))
+    loss.backward()
+    known = binary_cross_entropy_with_logits(torch.tensor([0.3, 0.7]), torch.tensor([1.0, 0.0]))
+    assert loss.item() == pytest.approx(known.item())
+    assert (logits.grad == 0).tolist() == [[False, True], [True, False]]
+
+
+@pytest.mark.parametrize("options", [None, Loss(), Loss(largest_class_weight=5.0)])
+def test_unless_asked_otherwise_it_is_the_binary_cross_entropy(options):
+    logits, labels = torch.randn(5, 6), torch.randint(0, 2, (5, 6))
+    expected = binary_cross_entropy_with_logits(logits, labels.float())
+    assert masked_loss(logits, labels.to(torch.int8), options).item() == expected.item()
+
+
+@pytest.mark.parametrize("options", [None, Loss(gamma_absent=2.0)])
+def test_a_batch_without_a_known_label_costs_nothing_and_moves_nothing(options):
+    logits = torch.randn(3, 6, requires_grad=True)
+    loss = masked_loss(logits, torch.full((3, 6), -1, dtype=torch.int8), options)
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(logit=st.floats(-20, 20), target=st.floats(0, 1), gamma=st.floats(0.1, 4))
+def test_equal_exponents_make_the_focal_loss(logit, target, gamma):
+    x = torch.tensor([[logit]], dtype=torch.float64)
+    p = 1 / (1 + np.exp(-logit))
+    expected = -target * (1 - p) ** gamma * np.log(p) - (1 - target) * p**gamma * np.log1p(-p)
+    options = Loss(gamma_present=gamma, gamma_absent=gamma)
+    assert masked_loss(x, torch.tensor([[target]]), options).item() == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def test_the_margin_forgives_absences_that_are_nearly_sure_and_spares_no_presence():
+    options = Loss(margin=0.05)
+    nearly_sure = torch.logit(torch.tensor([[0.04], [0.30]]))
+    absent = torch.zeros(2, 1)
+    assert masked_loss(nearly_sure[:1], absent[:1], options).item() == 0
+    assert masked_loss(nearly_sure[1:], absent[1:], options).item() == pytest.approx(-np.log(1 - 0.25), rel=1e-5)
+    assert masked_loss(nearly_sure[:1], torch.ones(1, 1), options).item() == pytest.approx(-np.log(0.04), rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [Loss(gamma_present=1, gamma_absent=4, margin=0.05), Loss(gamma_absent=2)])
+@pytest.mark.parametrize("logit", [-200.0, 200.0])
+def test_loss_and_gradient_stay_finite_however_sure_and_wrong(options, logit):
+    logits = torch.full((2, 1), logit, requires_grad=True)
+    loss = masked_loss(logits, torch.tensor([[0.0], [1.0]]), options)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_smoothing_moves_targets_towards_one_half():
+    logits = torch.randn(4, 3)
+    labels = torch.randint(0, 2, (4, 3))
+    smoothed = masked_loss(logits, labels, Loss(label_smoothing=0.2))
+    assert smoothed.item() == pytest.approx(masked_loss(logits, labels * 0.8 + 0.1).item())
+
+
+@pytest.mark.parametrize("options", [Loss(), Loss(gamma_present=1.0)])
+def test_class_weights_multiply_what_presences_cost(options):
+    logits, weights = torch.randn(1, 2), torch.tensor([3.0, 1.0])
+    for label, factor in ((1.0, 3.0), (0.0, 1.0)):
+        column, target = logits[:, :1], torch.full((1, 1), label)
+        plain = masked_loss(column, target, options)
+        assert masked_loss(column, target, options, weights[:1]).item() == pytest.approx(factor * plain.item())
+
+
+def test_class_weights_are_the_odds_of_absence_up_to_their_cap():
+    labels = np.array([[1, 1, 0, -1]] + [[0, 1, 0, 0]] * 3 + [[0, 0, 0, 1]], dtype=np.int8)
+    assert class_weights(labels, 3.5).tolist() == [3.5, 1.0, 1.0, 3.0]
