@@ -31,6 +31,10 @@ REMARKS_SHOWN = 10
 """Errors, and warnings of each kind, that are printed below a table."""
 
 
+MOST_COLUMNS = 12
+"""Findings up to which the table has a column for each; of more, a row says those that it shows."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How many recordings there were, and how many of them were not classified."""
@@ -101,23 +105,28 @@ def _write_table(results: Iterable[Result], stream: IO[str], names: list[str]) -
     from rich.text import Text
 
     console = console_on(stream)
-    table = _Table(console, names)
+    columns = names if len(names) <= MOST_COLUMNS else []
+    table = _Table(console, columns)
     remarks: defaultdict[str, list[str]] = defaultdict(list)
     counts: Counter[str] = Counter()
     bundle, n_recordings = "", 0
     for n_recordings, result in enumerate(results, start=1):  # noqa: B007
         if isinstance(result, Failure):
-            table.add(_name(result), [Text("-") for _ in names], Text("not classified", "red"))
+            table.add(_name(result), [Text("-") for _ in columns], Text("not classified", "red"))
             counts["not classified"] += 1
             remarks["error"].append(result.error)
         else:
             prediction = result[1]
             bundle = prediction.bundle
+            findings = prediction.findings
             cells = [
-                Text(f"{finding.probability:.3f}", "bold" if finding.present else "dim")
-                for finding in prediction.findings.values()
+                Text(f"{findings[name].probability:.3f}", "bold" if findings[name].present else "dim")
+                for name in columns
             ]
-            shown = Text(", ".join(prediction.present)) if prediction.present else Text("none of these", "dim")
+            present = prediction.present
+            if not columns:
+                present = tuple(f"{findings[name].title} {findings[name].probability:.3f}" for name in present)
+            shown = Text(", ".join(present)) if present else Text("none of these", "dim")
             table.add(_name(prediction), cells, shown)
             counts.update(prediction.present or ["none of these"])
             for warning in prediction.warnings:
@@ -136,7 +145,8 @@ def _write_table(results: Iterable[Result], stream: IO[str], names: list[str]) -
             listed.append(f"{counts['not classified']:,} not classified")
         console.print(Text(f"\n{n_recordings:,} recordings: {', '.join(listed)}"))
     if bundle:
-        console.print(Text(f"\nProbabilities by {bundle}; shown: those at or above their threshold.", "dim"))
+        which = "those" if columns else f"those of its {len(names)} findings that are"
+        console.print(Text(f"\nProbabilities by {bundle}; shown: {which} at or above their threshold.", "dim"))
         console.print(Text(DISCLAIMER, "dim"))
 
 
