@@ -31,6 +31,9 @@ class Task:
     only_annotated
         Whether records that carry no code of any class are left out, as a benchmark does that selects the records of
         its task: every class is unknown there. Otherwise every class is absent.
+    annotated_by
+        Of single classes, the codes of which a record must carry one for the class to be known; without, it is unknown
+        there and the other classes are as they are.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Task:
     classes: Mapping[str, frozenset[str]]
     only_annotated: bool = False
     titles: Mapping[str, str] = field(default_factory=dict)
+    annotated_by: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -47,9 +51,17 @@ class Task:
 
     def label(self, codes: Iterable[Codes[str]]) -> NDArray[np.int8]:
         """Labels `(records, classes)` from each record's codes: `PRESENT`, `ABSENT` or `UNKNOWN`."""
-        nothing = UNKNOWN if self.only_annotated else ABSENT
         rows = []
         for own in codes:
             found = [not wanted.isdisjoint(own) for wanted in self.classes.values()]
-            rows.append([PRESENT if present else ABSENT for present in found] if any(found) else [nothing] * len(found))
+            if self.only_annotated and not any(found):
+                rows.append([UNKNOWN] * len(found))
+                continue
+            unsaid = {name for name, needed in self.annotated_by.items() if needed.isdisjoint(own)}
+            rows.append(
+                [
+                    PRESENT if present else UNKNOWN if name in unsaid else ABSENT
+                    for name, present in zip(self.classes, found, strict=True)
+                ]
+            )
         return np.array(rows, dtype=np.int8).reshape(len(rows), len(self.classes))

@@ -1,4 +1,4 @@
-"""PTB-XL's six tasks are those of the published benchmark, and the synthetic layout is the publisher's."""
+"""PTB-XL's six tasks are the published benchmark's, a seventh joins two; the synthetic layout is the publisher's."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from ecoscale.datasets import ABSENT, PRESENT, PTBXL, UNKNOWN, open_collection
-from ecoscale.datasets.collections.ptbxl_tasks import statements
+from ecoscale.datasets.collections.ptbxl_tasks import BENCHMARK, statements
 from ecoscale.datasets.layouts import PTBXL_COLUMNS, write_ptbxl
 from ecoscale.ecg import LEADS
 from ecoscale.errors import DatasetError
@@ -40,10 +40,10 @@ def synthetic(tmp_path_factory):
 
 
 def test_the_six_tasks_have_the_benchmarks_classes():
-    assert {task.name: len(task.names) for task in PTBXL.tasks} == N_CLASSES
-    assert all(list(task.names) == sorted(task.names) for task in PTBXL.tasks)
+    assert {task.name: len(task.names) for task in BENCHMARK} == N_CLASSES
+    assert all(list(task.names) == sorted(task.names) for task in BENCHMARK)
     assert PTBXL.task("superdiagnostic").names == ("CD", "HYP", "MI", "NORM", "STTC")
-    assert [task.name for task in PTBXL.tasks if not task.only_annotated] == ["all"]
+    assert [task.name for task in BENCHMARK if not task.only_annotated] == ["all"]
 
 
 def test_a_statement_may_be_of_two_kinds_and_four_are():
@@ -62,14 +62,14 @@ def test_the_statements_are_those_of_the_publishers_table(recordings):
             assert (s.superclass, s.subclass) == (row["diagnostic_class"], row["diagnostic_subclass"])
 
 
-@pytest.mark.parametrize("task", PTBXL.tasks, ids=lambda task: task.name)
+@pytest.mark.parametrize("task", BENCHMARK, ids=lambda task: task.name)
 def test_the_records_selected_are_as_many_as_carry_a_statement_of_the_task(real, task):
     chosen = (task.label(real.records["codes"]) != UNKNOWN).all(axis=1)
     fold = real.records["fold"].to_numpy()
     assert (np.count_nonzero(chosen & (fold <= 8)), np.count_nonzero(chosen & (fold == 9))) == SELECTED[task.name]
 
 
-@pytest.mark.parametrize("task", PTBXL.tasks, ids=lambda task: task.name)
+@pytest.mark.parametrize("task", BENCHMARK, ids=lambda task: task.name)
 def test_labels_are_those_of_scikit_learns_binarizer_as_in_the_benchmark(real, task):
     """Every class occurs in folds 1-9, so that the binarizer finds all of them."""
     codes = real.records["codes"]
@@ -89,11 +89,37 @@ def test_superdiagnostic_agrees_with_the_superclasses_on_every_real_record(real)
     assert set(task.names) == set(SUPER)
 
 
+def test_statements_are_all_and_the_superclasses_on_every_real_record(real):
+    """NORM, statement and superclass, says the same of a record wherever the superclasses are known."""
+    codes = real.records["codes"]
+    joined, everything, superclasses = (PTBXL.task(name) for name in ("statements", "all", "superdiagnostic"))
+    assert joined.names == (*everything.names, "CD", "HYP", "MI", "STTC")
+    labels, groups = joined.label(codes), superclasses.label(codes)
+    np.testing.assert_array_equal(labels[:, :71], everything.label(codes))
+    np.testing.assert_array_equal(
+        labels[:, 71:], groups[:, [superclasses.names.index(name) for name in joined.names[71:]]]
+    )
+    norm, superclass = labels[:, joined.names.index("NORM")], groups[:, superclasses.names.index("NORM")]
+    known = superclass != UNKNOWN
+    assert (len(codes), np.count_nonzero(known)) == (19601, 17084 + 2146)
+    np.testing.assert_array_equal(norm[known], superclass[known])
+    assert (norm[~known] == ABSENT).all()
+
+
+def test_what_a_class_is_called_says_what_it_means():
+    titles = PTBXL.task("statements").titles
+    assert list(titles) == list(PTBXL.task("statements").names)
+    assert (titles["MI"], titles["AMI"]) == ("myocardial infarction", "anterior myocardial infarction")
+    assert (titles["CD"], titles["STTC"]) == ("conduction disturbance", "ST or T wave change")
+    assert PTBXL.task("superdiagnostic").titles["HYP"] == titles["HYP"] == "hypertrophy"
+    assert "not a task of the published benchmark" in PTBXL.task("statements").source
+
+
 def test_labels_of_genuine_records_by_hand(recordings):
     """Record 1 is {'NORM', 'LVOLT', 'SR'}, record 103 {'IMI', 'LAFB', 'ABQRS', 'STACH'}."""
     codes = PTBXL(recordings / "ptbxl-native").records.loc[["1", "103"], "codes"]
     shown = {
-        task.name: [" ".join(np.array(task.names)[row == PRESENT]) for row in task.label(codes)] for task in PTBXL.tasks
+        task.name: [" ".join(np.array(task.names)[row == PRESENT]) for row in task.label(codes)] for task in BENCHMARK
     }
     assert shown == {
         "all": ["LVOLT NORM SR", "ABQRS IMI LAFB STACH"],
@@ -108,6 +134,9 @@ def test_labels_of_genuine_records_by_hand(recordings):
 def test_a_record_without_a_statement_of_the_task_is_unknown_in_it_and_absent_in_all():
     assert (PTBXL.task("form").label([{"NORM", "SR"}]) == UNKNOWN).all()
     assert (PTBXL.task("all").label([{"SOMETHING"}]) == ABSENT).all()
+    ((*statements_said, cd, hyp, mi, sttc),) = PTBXL.task("statements").label([{"SR"}])
+    assert (statements_said.count(PRESENT), statements_said.count(ABSENT)) == (1, 70)
+    assert (cd, hyp, mi, sttc) == (UNKNOWN,) * 4
 
 
 def test_the_layout_opens_as_ptbxl_at_both_rates(synthetic):

@@ -1,8 +1,9 @@
-"""The six tasks of PTB-XL's published benchmark, from its 71 statements (`ptbxl_statements.csv`).
+"""The six tasks of PTB-XL's published benchmark, from its 71 statements (`ptbxl_statements.csv`), and one of ours.
 
 Strodthoff et al., Deep Learning for ECG Analysis: Benchmarks and Insights from PTB-XL, IEEE JBHI 25 (2021),
 doi:10.1109/JBHI.2020.3022989; code at https://github.com/helme/ecg_ptbxl_benchmarking (`compute_label_aggregations` and
-`select_data` in `code/utils/utils.py`), which sorts the classes of each task.
+`select_data` in `code/utils/utils.py`), which sorts the classes of each task. `statements` is ours, for one network
+that tells everything: `all` and behind it the superclasses.
 The statements are those of PTB-XL's `scp_statements.csv` (CC BY 4.0) in its order.
 """
 
@@ -15,6 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ecoscale.datasets.tasks import Task
+from ecoscale.findings import PTBXL_SUPERCLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,6 +62,8 @@ def _task(name: str, title: str, members: Iterable[tuple[str, str]], *, only_ann
         classes[own] = classes.get(own, frozenset()) | {statement}
     meanings = {statement.name: statement.description for statement in statements()}
     titles = {own: meanings[own] for own, codes in classes.items() if codes == {own}}
+    if name == "superdiagnostic":
+        titles |= {finding.name: finding.title for finding in PTBXL_SUPERCLASSES}
     return Task(name, title, SOURCE, classes, only_annotated, titles)
 
 
@@ -72,3 +76,23 @@ BENCHMARK: tuple[Task, ...] = (
     _task("rhythm", "the 12 statements of rhythm", ((s.name, s.name) for s in statements() if s.rhythm)),
 )
 """Its experiments 0, 1, 1.1, 1.1.1, 2 and 3."""
+
+
+def _statements() -> Task:
+    everything, superclasses = BENCHMARK[0], BENCHMARK[3]
+    # NORM is statement and superclass, of the same records; the other four superclasses are no statement's name.
+    added = {name: codes for name, codes in superclasses.classes.items() if name not in everything.classes}
+    diagnostic = frozenset(s.name for s in statements() if s.diagnostic)
+    return Task(
+        "statements",
+        "the 71 statements, and the 4 superclasses that are not themselves a statement",
+        "ecoscale; not a task of the published benchmark",
+        {**everything.classes, **added},
+        titles={**everything.titles, **{name: superclasses.titles[name] for name in added}},
+        annotated_by=dict.fromkeys(added, diagnostic),
+    )
+
+
+STATEMENTS = _statements()
+"""`all` with CD, HYP, MI and STTC, which are unknown for records without a diagnostic statement, since the benchmark
+leaves those out; the statement NORM is absent there."""
