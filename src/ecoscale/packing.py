@@ -14,10 +14,10 @@ from ecoscale.bundle import Label, Manifest, write_bundle
 from ecoscale.complexity import measure_complexity
 from ecoscale.datasets import list_collections, named_collection
 from ecoscale.datasets.synthetic import synthetic_ecg
-from ecoscale.errors import RecipeError
 from ecoscale.evaluation import choose_thresholds, evaluate, fit_platt
 from ecoscale.export import export_onnx
 from ecoscale.findings import DISCLAIMER, FINDINGS
+from ecoscale.training.comparing import refuse_other_validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -99,7 +99,7 @@ def pack(
     runs `beside`, measured alike; `RecipeError` is raised if they were validated on other records or findings.
     """
     for other in beside:
-        _refuse_other_validation(run, other)
+        refuse_other_validation(run, other)
     measured, others = measure_run(run, sensitivity), [measure_run(other, sensitivity) for other in beside]
     recipe, preparation = run.recipe, run.preparation
     part = describe_parts(recipe.data.validation)
@@ -141,7 +141,8 @@ def pack(
         provenance={
             "ecoscale": __version__,
             "recipe": recipe.model_dump(mode="json"),
-            "environment": run.environment,
+            # The command names folders of the machine that it ran on.
+            "environment": {name: value for name, value in run.environment.items() if name != "command"},
             "epochs": len(run.history),
             "training_seconds": round(measured.seconds),
         },
@@ -155,14 +156,6 @@ def pack(
         {"signal": self_test, "logits": exported.logits},
         model_card(manifest, measured, others),
     )
-
-
-def _refuse_other_validation(run: Run, other: Run) -> None:
-    ours, theirs = run.validation, other.validation
-    if run.recipe.findings != other.recipe.findings or list(ours["records"]) != list(theirs["records"]):
-        raise RecipeError(
-            f"{other.folder}: validated on other records or findings than {run.folder}; they cannot stand side by side"
-        )
 
 
 def _title(recipe: Recipe, finding: str) -> str:

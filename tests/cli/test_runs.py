@@ -4,8 +4,12 @@ import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
 import yaml
+from sklearn.metrics import roc_auc_score
+
+from ecoscale.training import Run
 
 
 @pytest.fixture
@@ -69,3 +73,55 @@ def test_a_column_that_is_none_is_refused_naming_those_there_are(run, two):
     result = run("runs", two, "--sort", "luck")
     assert result.exit_code == 2
     assert "no column 'luck'" in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.fixture
+def other(trained_run, tmp_path):
+    """A copy of the run whose network answers the first finding at random."""
+    folder = shutil.copytree(trained_run.folder, tmp_path / "runs" / "other")
+    arrays = trained_run.validation
+    arrays["logits"][:, 0] = np.random.default_rng(0).normal(size=len(arrays["logits"]))
+    np.savez_compressed(folder / "validation.npz", **arrays)
+    return folder
+
+
+def test_a_run_is_compared_with_another_by_class_with_paired_intervals(run, trained_run, other):
+    result = run("runs", other, trained_run.folder, "--against", trained_run.folder, "--resamples", 50)
+    assert result.exit_code == 0, result.output
+    labels, logits = (trained_run.validation[name] for name in ("labels", "logits"))
+    random = Run(other).validation["logits"]
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    expected = roc_auc_score(labels[:, 0], random[:, 0]) - roc_auc_score(labels[:, 0], logits[:, 0])
+    assert f"{expected:+.4f}" in lines["1dAVb"]
+    assert "[+0.0000, +0.0000]" in lines["AF"]
+    macro = json.loads(
+        run("runs", other, "--against", trained_run.folder, "--resamples", 50, "--format", "json").stdout
+    )
+    assert macro["difference"] == pytest.approx(expected / 6)
+    assert macro["from"] < macro["difference"] < macro["to"]
+
+
+def test_runs_validated_on_other_records_are_not_compared(run, trained_run, other):
+    arrays = Run(other).validation
+    arrays["records"][0] = "another"
+    np.savez_compressed(other / "validation.npz", **arrays)
+    result = run("runs", other, "--against", trained_run.folder)
+    assert result.exit_code == 2
+    assert "validated on other records or findings" in " ".join(result.stderr.split())
+
+
+def test_curves_are_drawn_into_an_image(run, two, tmp_path):
+    assert run("runs", two, "--plot", tmp_path / "plots" / "curves.svg").exit_code == 0
+    drawn = (tmp_path / "plots" / "curves.svg").read_text()
+    assert all(name in drawn for name in ("whole", "begun", "validation macro AUROC", "epoch"))
+    refused = run("runs", two, "--plot", tmp_path / "curves.txt")
+    assert refused.exit_code == 2
+    assert "expected one that ends in" in " ".join(refused.stderr.split())
+
+
+def test_there_is_nothing_to_draw_before_the_first_epoch(run, two, tmp_path):
+    for history in two.rglob("history.csv"):
+        history.unlink()
+    result = run("runs", two, "--plot", tmp_path / "curves.svg")
+    assert result.exit_code == 2
+    assert "nothing to draw" in result.stderr

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +89,14 @@ def test_the_folder_holds_what_the_run_depended_on(trained_run, tiny_recipe, cod
     )
     environment = json.loads((trained_run.folder / "environment.json").read_text())
     assert environment["packages"].keys() >= {"ecoscale", "torch", "lightning", "numpy"}
+    assert environment.keys() >= {"python", "platform", "accelerator", "threads"}
+    assert environment["processor"]
+    assert environment["command"].split()[0] == Path(sys.argv[0]).name
+    clone = Path(__file__).parents[2]
+    if (clone / ".git").exists():
+        command = ["git", "-C", clone, "rev-parse", "HEAD"]
+        commit = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        assert environment["revision"].removesuffix("-dirty") == commit
     assert environment["stores"]["code15"]["records"] == 119
     assert len(environment["stores"]["code15"]["unreadable"]) == 1
     with (trained_run.folder / "split.csv").open(newline="") as stream:

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from ecoscale import __version__
+from ecoscale.cli.benchmark import benchmark
 from ecoscale.cli.complexity import complexity
 from ecoscale.cli.datasets import datasets
 from ecoscale.cli.demo import demo
@@ -65,7 +66,7 @@ app = typer.Typer(
 for group, verbs in (
     ("Use", (predict, info, demo)),
     ("Data", (prepare,)),
-    ("Train and measure", (train, runs, evaluate, pack)),
+    ("Train and measure", (train, runs, evaluate, benchmark, pack)),
     ("Networks", (models, complexity, design)),
     ("Make", (synth,)),
 ):

@@ -12,6 +12,9 @@ from ecoscale.cli._output import Format
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.table import Table
+
+    from ecoscale.evaluation import PairedDifference
     from ecoscale.training import Run
 
 
@@ -23,14 +26,25 @@ def runs(
     sort: Annotated[
         str, typer.Option(help="Column to sort by, the best or largest first.", metavar="COLUMN")
     ] = "macro AUROC",
+    against: Annotated[
+        Path | None,
+        typer.Option(help="A run; show every run's difference from it, and every class.", show_default=False),
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=2, help="Bootstrap resamples (by patient), for --against.")] = 1000,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the curves into this file (svg, png, pdf).", show_default=False)
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="table, json (an object a line) or csv.")] = Format.TABLE,
 ) -> None:
     r"""List training runs, the best first, with whatever their recipes differ in (needs ecoscale\[train]).
 
-    Figures are of the validation part, on which the epoch was chosen.
+    Figures are of the validation part, on which the epoch was chosen. Differences are paired: both runs are measured
+    on the same resamples of its patients.
 
     Examples:
       ecoscale runs
+      ecoscale runs --plot curves.svg
+      ecoscale runs runs/radix runs/prime --against runs/prime
       ecoscale runs runs/radix runs/prime --format csv
     """
     import csv
@@ -44,6 +58,7 @@ def runs(
 
     try:
         from ecoscale.training import Run
+        from ecoscale.training.comparing import compare_runs, draw_curves
     except ModuleNotFoundError as error:
         raise MissingExtraError("listing runs", error.name or "torch", "train") from error
 
@@ -54,6 +69,16 @@ def runs(
     rows = [_figures(run) for run in found]
     for row, differing in zip(rows, _differences(found), strict=True):
         row |= differing
+    differences = {}
+    if against is not None:
+        others = [run for run in found if run.folder.resolve() != against.resolve()]
+        differences = {str(run.folder): compare_runs(run, Run(against), n_resamples=resamples) for run in others}
+        for row in rows:
+            macro = differences[row["run"]].macro["auroc"] if row["run"] in differences else None
+            for name in ("estimate", "low", "high"):
+                row[_DIFFERENCE[name]] = None if macro is None else getattr(macro, name)
+    if plot is not None:
+        draw_curves(found, plot)
     if sort not in rows[0]:
         raise typer.BadParameter(f"no column {sort!r}; there are {', '.join(rows[0])}", param_hint="--sort")
     # A run without a figure yet comes last, whatever the others have.
@@ -71,7 +96,40 @@ def runs(
             table.add_column(name, justify="left" if isinstance(value, str) else "right")
         for row in rows:
             table.add_row(*map(_in_words, row.values()))
-        console_on(sys.stdout).print(table)
+        console = console_on(sys.stdout)
+        console.print(table)
+        for folder, difference in differences.items():
+            console.print(_by_class(Run(Path(folder)), Run(against or Path()), difference))
+
+
+_DIFFERENCE = {"estimate": "difference", "low": "from", "high": "to"}
+"""Columns of the difference in macro AUROC and its 95 % interval."""
+
+
+def _by_class(run: Run, other: Run, difference: PairedDifference) -> Table:
+    """AUROC of each class in two runs, and the difference with its interval."""
+    from rich.table import Table
+
+    from ecoscale.evaluation import class_auroc, mean_of_defined
+
+    ours, theirs = run.validation, other.validation
+    table = Table(box=None, header_style="bold", pad_edge=False, title=f"AUROC: {run.folder} minus {other.folder}")
+    for name in ("finding", "positives", run.folder.name, other.folder.name, "difference", "95 % interval"):
+        table.add_column(name, justify="left" if name == "finding" else "right")
+    scores = [class_auroc(arrays["labels"], arrays["logits"]) for arrays in (ours, theirs)]
+    for position, (name, metrics) in enumerate(difference.classes.items()):
+        interval = metrics["auroc"]
+        table.add_row(
+            name,
+            f"{(ours['labels'][:, position] == 1).sum():,}",
+            *(f"{own[position]:.4f}" for own in scores),
+            f"{interval.estimate:+.4f}",
+            f"[{interval.low:+.4f}, {interval.high:+.4f}]",
+        )
+    macro = difference.macro["auroc"]
+    means = [f"{mean_of_defined(own):.4f}" for own in scores]
+    table.add_row("macro", "", *means, f"{macro.estimate:+.4f}", f"[{macro.low:+.4f}, {macro.high:+.4f}]")
+    return table
 
 
 def _runs_in(place: Path) -> Iterator[Path]:

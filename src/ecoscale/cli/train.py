@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -41,7 +41,7 @@ def train(
     """
     from rich.console import Console
 
-    from ecoscale.cli._output import pairs, tracked
+    from ecoscale.cli._output import pairs, recipe_changes, tracked
     from ecoscale.datasets.processes import silent
     from ecoscale.errors import MissingExtraError
 
@@ -50,9 +50,7 @@ def train(
     except ModuleNotFoundError as error:
         raise MissingExtraError("training", error.name or "torch", "train") from error
 
-    changes = {
-        key.replace(".", "__"): _value(key, text) for key, text in pairs(change or [], "--set", "KEY=VALUE").items()
-    }
+    changes = recipe_changes(change)
     directories = {name: Path(folder) for name, folder in pairs(data, "--data", "NAME=FOLDER").items()}
     loaded = training.load_recipe(recipe, **changes)
     folder = out or Path("runs") / loaded.name
@@ -74,13 +72,3 @@ def train(
         markup=False,
         soft_wrap=True,
     )
-
-
-def _value(key: str, text: str) -> Any:
-    """A value as YAML reads it: numbers, lists, null, words."""
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise typer.BadParameter(f"{key}={text}; expected a value as YAML writes it", param_hint="--set") from None

@@ -4,7 +4,7 @@ Takes arrays: labels (1 present, 0 absent, -1 unknown) and probabilities, `(reco
 Reads no dataset, runs no network and never imports torch.
 """
 
-from ecoscale.evaluation._arrays import EvaluationError
+from ecoscale.evaluation._arrays import EvaluationError, mean_of_defined
 from ecoscale.evaluation.bootstrap import (
     RESAMPLED_METRICS,
     BootstrapIntervals,
@@ -62,6 +62,7 @@ __all__ = [
     "expected_calibration_error",
     "fit_platt",
     "macro_auroc",
+    "mean_of_defined",
     "measure",
     "paired_difference",
     "patient_multiplicities",

@@ -22,6 +22,7 @@ from ecoscale.evaluation.metrics import decimals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -67,6 +68,11 @@ _STYLE: dict[Any, Any] = {
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
 }
+
+
+def in_style() -> AbstractContextManager[None]:
+    """The style of this room's figures, for whoever draws others."""
+    return mpl.rc_context(_STYLE)
 
 
 def draw_all(evaluation: Evaluation, labels: NDArray[np.int8], probabilities: NDArray[np.float64]) -> dict[str, Figure]:

@@ -257,6 +257,22 @@ def load_recipe(path: str | Path, **changes: Any) -> Recipe:
         raise RecipeError(f"{path}: not a valid recipe\n" + "\n".join(problems)) from error
 
 
+def packaged_recipes() -> dict[str, Path]:
+    """The recipes that come with ecoscale, such as `ptbxl/benchmark`, by their names."""
+    installed = Path(__file__).parents[1] / "recipes"
+    # In a clone they lie beside src; a wheel carries them.
+    folder = installed if installed.is_dir() else Path(__file__).parents[3] / "recipes"
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
+
+
+def packaged_recipe(name: str) -> Path:
+    """A recipe that comes with ecoscale, by its name. Raises `RecipeError` naming those there are."""
+    recipes = packaged_recipes()
+    if name not in recipes:
+        raise RecipeError(f"no recipe {name!r} comes with ecoscale; there are {', '.join(recipes)}")
+    return recipes[name]
+
+
 def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """What a recipe's file says, over what those say that it extends; `above` are the recipes that extend it."""
     try:

@@ -11,11 +11,9 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import platform
 import time
 import warnings
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Literal
 
@@ -31,6 +29,7 @@ from ecoscale.errors import RecipeError
 from ecoscale.preparation import Preparation
 from ecoscale.training.data import ECGData
 from ecoscale.training.distillation import teach
+from ecoscale.training.environment import describe_environment
 from ecoscale.training.losses import class_weights
 from ecoscale.training.module import TrainingModule
 from ecoscale.training.recipe import Recipe
@@ -64,7 +63,7 @@ class Run:
 
     @property
     def environment(self) -> dict:
-        """Versions, threads and collections of the run."""
+        """Versions, revision, command, processor and collections of the run."""
         return json.loads(self._text("environment.json"))
 
     @property
@@ -86,14 +85,23 @@ class Run:
             return dict(arrays)
 
     @property
+    def finished(self) -> bool:
+        """Whether its epochs are done, or its patience is exhausted."""
+        history, options = self.history, self.recipe.optimisation
+        if not history or len(history) >= options.epochs:
+            return bool(history)
+        scores = [row[MONITORED] for row in history]
+        return options.patience is not None and len(scores) - 1 - int(np.argmax(scores)) >= options.patience
+
+    @property
     def last_checkpoint(self) -> Path | None:
         """Where to go on from."""
         path = self.folder / "checkpoints" / _LAST
         return path if path.exists() else None
 
-    def load_network(self) -> torch.nn.Module:
-        """The network of the best epoch, in evaluation mode."""
-        path = self.folder / "checkpoints" / _BEST
+    def load_network(self, epoch: Literal["best", "last"] = "best") -> torch.nn.Module:
+        """The network of the best epoch (or the last that ended), in evaluation mode."""
+        path = self.folder / "checkpoints" / (_BEST if epoch == "best" else _LAST)
         if not path.exists():
             raise RecipeError(f"{path}: not there; train the recipe first (ecoscale train)")
         module = TrainingModule(self.recipe, self.preparation)
@@ -190,11 +198,7 @@ def _write_start(folder: Path, recipe: Recipe, preparation: Preparation, data: E
     """Write what is known before the first epoch; the recipe last, since its presence says that a run has begun."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "preparation.json").write_text(preparation.model_dump_json(indent=1))
-    environment = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "packages": {name: _version(name) for name in ("ecoscale", "torch", "lightning", "numpy", "scipy", "wfdb")},
+    environment = describe_environment() | {
         "stores": {
             name: {
                 "collection": store.manifest.title,
@@ -214,13 +218,6 @@ def _write_start(folder: Path, recipe: Recipe, preparation: Preparation, data: E
                 rows = zip(examples.records, examples.patients, strict=True)
                 writer.writerows((part, examples.collection, record, patient) for record, patient in rows)
     (folder / "recipe.yaml").write_text(recipe.to_yaml())
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 class History(Callback):
