@@ -43,7 +43,9 @@ def estimate_prevalence(probabilities: ArrayLike, calibrated_at: float) -> float
 
     The mean of the probabilities is taken for the prevalence, the probabilities are corrected for it, and so on until
     nothing changes (Saerens et al. 2002); that is the prevalence under which the records are likeliest. It is only as
-    good as the calibration is on these records (Alexandari, Kundaje and Shrikumar 2020, arXiv 1901.06852). At least half a record is taken to have the finding and half a record not to: a prevalence of 0 would deny it
+    good as the calibration is on these records (Alexandari, Kundaje and Shrikumar 2020, arXiv 1901.06852).
+
+    At least half a record is taken to have the finding and half a record not to: a prevalence of 0 would deny it
     whatever the ECG. Raises `BundleError` for fewer than 100 records.
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)

@@ -149,7 +149,8 @@ def _fit_knots(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple
     """
     distinct, place, count = np.unique(score, return_inverse=True, return_counts=True)
     shares = isotonic_regression(np.bincount(place, positive) / count, sample_weight=count)
-    values, plateau = np.unique(shares, return_inverse=True)
+    # Plateaus of one share that differ in its last bits are one: as two they would be next to flat.
+    values, plateau = np.unique(shares.round(12), return_inverse=True)
     centres = np.bincount(plateau, distinct * count) / np.bincount(plateau, count)
     low, high = _targets(positive)
     return tuple(zip(centres.tolist(), logit(low + values * (high - low)).tolist(), strict=True))

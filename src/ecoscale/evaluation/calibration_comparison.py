@@ -110,7 +110,7 @@ def _figures(column: NDArray[np.int8], log_odds: NDArray[np.float64]) -> tuple[f
     """Calibration error, Brier score and log loss of one class; NaN where no label is known."""
     known = column >= 0
     if not known.any():
-        return (float("nan"),) * 3
+        return float("nan"), float("nan"), float("nan")
     truth, odds = column[known], log_odds[known]
     probability = sigmoid(odds)
     # From the log-odds, so that a probability that rounds to 0 or 1 has the loss that it is due, and no infinite one.

@@ -153,7 +153,7 @@ def operating_points(labels: ArrayLike, probabilities: ArrayLike) -> tuple[tuple
     # With both ends of the axis below the curve, only its upper side can be a corner.
     below = np.array([[0, 0], [n_negative, 0]])
     corners = ConvexHull(np.concatenate([np.stack([alarms, hits], axis=1), below])).vertices
-    reached = -np.append(distinct, 0.0)
+    reached = (-np.append(distinct, 0.0)).tolist()
     return tuple(
         (
             _midway(reached[corner + 1], reached[corner]),
