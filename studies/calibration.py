@@ -24,6 +24,9 @@ from ecoscale.evaluation import compare_calibrations, evaluate, fit_platt, opera
 from ecoscale.evaluation.plots import draw_reliability, save_svg
 from ecoscale.prevalence import correct_probabilities, estimate_prevalence
 
+NAMES = "1dAVb,RBBB,LBBB,SB,ST,AF,NORM,MI,STTC,CD,HYP"
+"""The findings of the study of networks, in the order of its logits."""
+
 FACTORS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 """By which the odds of each finding are multiplied."""
 
@@ -153,11 +156,12 @@ def _estimated(
 
 
 @app.command()
-def plot(logits: Path, svg: Path, names: str = "1dAVb,RBBB,LBBB,SB,ST,AF") -> None:
-    """The reliability plot of the first findings, by name: Platt scaling, cross-fitted, and the logits themselves."""
+def plot(logits: Path, svg: Path, names: str = NAMES, only: str = "NORM,MI,STTC,CD,HYP") -> None:
+    """The reliability plot of some of the findings: Platt scaling, cross-fitted, and the logits themselves."""
     labels, scores, patients = load(logits)
-    findings = names.split(",")
-    labels, scores = labels[:, : len(findings)], scores[:, : len(findings)]
+    findings = only.split(",")
+    columns = [names.split(",").index(finding) for finding in findings]
+    labels, scores = labels[:, columns], scores[:, columns]
     found = compare_calibrations(labels, scores, patients, findings, methods=["platt", "none"]).probabilities
     evaluation = evaluate(labels, found["platt"], 0.5, findings, patients, n_resamples=2)
     save_svg(draw_reliability(evaluation, labels, found["platt"], found["none"]), svg)
