@@ -1,5 +1,6 @@
 """A bundle is whole, unchanged and computes what it did, or it is refused by the name of what is wrong."""
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -11,7 +12,7 @@ from ecoscale.bundle import Bundle, write_bundle
 from ecoscale.errors import BundleError
 from ecoscale.inference import Classifier
 
-FILES = ("model.onnx", "selftest.npz", "README.md")
+FILES = ("model.onnx", "selftest.npz", "README.md", "reliability.png")
 
 
 @pytest.fixture
@@ -49,11 +50,37 @@ def test_a_copy_is_as_good_as_the_original(copy, tiny_bundle):
     assert Bundle.load(str(copy)).title == tiny_bundle.title
 
 
-def test_a_bundle_is_four_files_that_cannot_run_code(tiny_bundle):
+def test_a_bundle_is_five_files_that_cannot_run_code(tiny_bundle):
     assert sorted(path.name for path in tiny_bundle.path.iterdir()) == sorted(("bundle.json", *FILES))
     with np.load(tiny_bundle.path / "selftest.npz", allow_pickle=False) as arrays:
         assert {arrays[name].dtype.kind for name in arrays} == {"f"}
     assert set(tiny_bundle.manifest.files) == set(FILES)
+
+
+def test_a_bundle_may_do_without_the_reliability_plot(again):
+    bundle = again()
+    assert set(bundle.manifest.files) == {"model.onnx", "selftest.npz", "README.md"}
+    Classifier(bundle, threads=1)
+
+
+def test_a_bundle_from_before_there_was_more_than_platts_scaling_has_the_checksum_it_had(copy, tiny_bundle):
+    content = json.loads((copy / "bundle.json").read_text())
+    for name in ("calibration", "calibrations_compared"):
+        del content[name]
+    for label in content["labels"]:
+        for name in ("knots", "prevalence", "operating_points"):
+            del label[name]
+    del content["checksum"]
+    checksum = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    (copy / "bundle.json").write_text(json.dumps(content | {"checksum": checksum}))
+    old = Bundle.load(copy)
+    assert old.calibration == tiny_bundle.calibration
+    assert old.manifest.prevalences == tiny_bundle.manifest.prevalences
+    signal, _ = old.self_test()
+    logits = Classifier(tiny_bundle, threads=1).logits(signal)
+    np.testing.assert_array_equal(
+        Classifier(old, threads=1).probabilities(logits), Classifier(tiny_bundle, threads=1).probabilities(logits)
+    )
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -102,6 +129,17 @@ def test_an_edited_manifest_is_refused(copy, change):
     ("change", "message"),
     [
         (lambda content: content["labels"][0].update(threshold=2), r"labels.0.threshold: .*less than or equal to 1"),
+        (lambda content: content["labels"][0].update(prevalence=0), r"labels.0.prevalence: .*greater than 0"),
+        (
+            lambda content: content["labels"][1].update(knots=[[0, 0], [1, 0]], intercept=0),
+            r"labels.1: .*knots do not rise",
+        ),
+        (lambda content: content["labels"][1].update(knots=[[0, 0]], intercept=0), r"labels.1: .*fewer than two"),
+        (
+            lambda content: content["labels"][0].update(knots=[[0, 0], [1, 1]], intercept=2),
+            r"labels.0: .*intercept is 2",
+        ),
+        (lambda content: content.update(calibration="spline"), r"calibration: "),
         (lambda content: content["labels"][0].pop("snomed"), r"labels.0.snomed: Field required"),
         (lambda content: content.update(labels=[]), r"labels: .*at least 1"),
         (lambda content: content["preparation"].update(leads=["X"]), r"preparation.leads: .*unknown lead X"),

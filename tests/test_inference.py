@@ -17,6 +17,7 @@ from ecoscale.errors import FormatError, LeadError
 from ecoscale.findings import CODE_FINDINGS, DISCLAIMER, FINDINGS
 from ecoscale.formats import read_ecg
 from ecoscale.inference import WINDOWS_AT_ONCE, Classifier, Failure
+from ecoscale.prevalence import prevalence_corrections
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,35 @@ def test_a_finding_is_present_from_its_threshold_on(classifier, ecgs):
         for finding in prediction.findings.values():
             assert finding.present == (finding.probability >= finding.threshold)
         assert prediction.present == tuple(n for n, f in prediction.findings.items() if f.present)
+
+
+def test_probabilities_are_corrected_for_the_prevalence_that_is_stated_and_for_no_other(classifier, ecgs, tiny_bundle):
+    corrected = Classifier.load(tiny_bundle.path, threads=1, prevalence={"AF": 0.01, "SB": 0.3})
+    correction = prevalence_corrections(tiny_bundle, {"AF": 0.01})["AF"]
+    long = synthetic_ecg(("AF",), duration=25, seed=3).ecg
+    for before, after in zip(
+        classifier.predict_batch([*ecgs, long]), corrected.predict_batch([*ecgs, long]), strict=True
+    ):
+        was, now = before.findings["AF"], after.findings["AF"]
+        assert now.probability == pytest.approx(correction.probabilities(was.probability), abs=1e-9)
+        assert (now.threshold, now.prevalence) == (correction.threshold, 0.01)
+        assert after.findings["ST"] == before.findings["ST"]
+        assert after.to_dict()["findings"]["AF"]["prevalence"] == 0.01
+        assert "prevalence" not in after.to_dict()["findings"]["ST"]
+        assert now.uncalibrated == was.uncalibrated
+
+
+def test_a_threshold_that_is_given_stays_when_probabilities_are_corrected(tiny_bundle):
+    found = Classifier.load(tiny_bundle.path, threads=1, prevalence={"AF": 0.01}, thresholds={"AF": 0.25})
+    assert found.labels[-1].threshold == 0.25
+    assert found.labels[:-1] == tiny_bundle.manifest.labels[:-1]
+
+
+def test_the_uncalibrated_probability_is_the_mean_sigmoid_of_the_logits(classifier):
+    ecg = synthetic_ecg(("AF",), duration=25, seed=3).ecg
+    logits = classifier.logits(classifier.preparation.windows(ecg)).astype(float)
+    found = [finding.uncalibrated for finding in classifier.predict(ecg).findings.values()]
+    np.testing.assert_allclose(found, (1 / (1 + np.exp(-logits))).mean(axis=0), atol=1e-6)
 
 
 def test_a_record_longer_than_the_window_gets_the_mean_over_windows_that_cover_it(classifier):

@@ -143,6 +143,25 @@ def test_the_evaluation_says_where_its_figures_come_from(classified):
     assert "difference" not in context
 
 
+def test_at_another_prevalence_probabilities_and_thresholds_are_those_of_the_classifier(collection, tiny_bundle):
+    found = classify_records(tiny_bundle, collection, choose_records(collection, share=(0, 0.2)))
+    stated = {"AF": 0.02, "LBBB": 0.5}
+    there = found.at_prevalence(stated)
+    classifier = Classifier(tiny_bundle, prevalence=stated)
+    np.testing.assert_array_equal(there.thresholds, [label.threshold for label in classifier.labels])
+    expected = classifier.predict(collection.read(found.records[0]))
+    probabilities = [finding.probability for finding in expected.findings.values()]
+    np.testing.assert_allclose(there.probabilities[0], probabilities, rtol=1e-4)
+    np.testing.assert_array_equal(there.uncalibrated, found.uncalibrated)
+    assert [str(correction) for correction in classifier.corrections.values()] == list(there.remarks[-2:])
+    assert found.at_prevalence({}).remarks == found.remarks
+
+
+def test_uncalibrated_probabilities_stand_beside_the_calibrated(classified):
+    # This bundle has no calibration.
+    np.testing.assert_allclose(classified.uncalibrated, classified.probabilities)
+
+
 def test_a_bundle_does_not_differ_from_itself(classified):
     lines = compare(classified, classified, n_resamples=20).splitlines()
     assert lines[0] == f"first 1 minus first 1, {len(classified.records)} records, 95 % interval:"

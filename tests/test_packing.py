@@ -2,19 +2,29 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ecoscale.bundle import Manifest
+from ecoscale.calibration import METHODS
 from ecoscale.complexity import measure_complexity
 from ecoscale.datasets.layouts import write_wfdb
 from ecoscale.datasets.synthetic import EVEN_PREVALENCE, synthetic_collection
 from ecoscale.errors import RecipeError
-from ecoscale.evaluation import choose_thresholds, fit_platt, macro_auroc, measure
+from ecoscale.evaluation import (
+    choose_thresholds,
+    compare_calibrations,
+    fit_calibration,
+    fit_platt,
+    macro_auroc,
+    measure,
+)
 from ecoscale.findings import CODE_FINDINGS, DISCLAIMER
 from ecoscale.inference import Classifier
 from ecoscale.packing import describe_parts, measure_run, model_card, pack
+from ecoscale.prevalence import prevalence_corrections
 from ecoscale.training import Recipe, Run, train
 from ecoscale.training.recipe import Part
 
@@ -87,7 +97,8 @@ def test_the_model_card_states_each_finding_its_figures_and_the_limits(tiny_bund
     assert "F1 cross-fitted" in card
     assert "optimistic" in card
     assert "code15 patients 0-0.7 (seed 1, 4 epochs" in card
-    rows = [line for line in card.splitlines() if line.startswith("| ")]
+    reached = card.split("## What it reached")[1].split("\n## ")[0]
+    rows = [line for line in reached.splitlines() if line.startswith("| ")]
     width = rows[0].count("|")
     assert all(row.count("|") == width for row in rows)
     classes = tiny_bundle.manifest.metrics["metrics"]["classes"]
@@ -97,6 +108,44 @@ def test_the_model_card_states_each_finding_its_figures_and_the_limits(tiny_bund
         assert f"{label.threshold:.3f}" in row
         assert measured["name"] == label.name
         assert f"{measured['auroc']:.3f} [" in row
+
+
+def test_the_card_compares_the_calibrations_on_other_patients_and_shows_the_reliability_plot(tiny_bundle, trained_run):
+    validation, manifest = trained_run.validation, tiny_bundle.manifest
+    compared = compare_calibrations(validation["labels"], validation["logits"], validation["patients"])
+    assert manifest.calibrations_compared == compared.figures
+    assert manifest.calibration == "platt"
+    card = (tiny_bundle.path / "README.md").read_text(encoding="utf-8")
+    table = card.split("## Calibration")[1].split("\n## ")[0]
+    for method, figures in compared.figures.items():
+        title = f"**{METHODS[method]}**" if method == "platt" else METHODS[method]
+        assert f"| {title} | {figures['ece']:.4f} | {figures['brier']:.4f} | {figures['log_loss']:.4f} |" in table
+    assert "](reliability.png)" in table
+    assert (tiny_bundle.path / "reliability.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_bundle_may_be_calibrated_by_another_method(trained_run, tmp_path):
+    bundle = pack(trained_run, tmp_path / "bundle", calibration="isotonic")
+    labels, logits = trained_run.validation["labels"], trained_run.validation["logits"]
+    fitted = fit_calibration(labels, logits, "isotonic")
+    assert bundle.calibration == replace(fitted, warnings=())
+    assert METHODS["isotonic"] in bundle.manifest.calibration_chosen
+    probabilities = Classifier(bundle, threads=1).probabilities(logits)
+    np.testing.assert_array_equal(probabilities, fitted.probabilities(logits))
+    thresholds = choose_thresholds(labels, probabilities).values
+    np.testing.assert_array_equal([label.threshold for label in bundle.manifest.labels], thresholds)
+    assert f"**{METHODS['isotonic']}**" in (bundle.path / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_bundle_knows_how_common_findings_were_and_its_thresholds_are_f1_optimal_there(tiny_bundle, trained_run):
+    labels = trained_run.validation["labels"]
+    shares = {label.name: label.prevalence for label in tiny_bundle.manifest.labels}
+    for column, (name, share) in enumerate(shares.items()):
+        known = labels[:, column] >= 0
+        assert share == pytest.approx((labels[known, column] == 1).mean()), name
+    corrections = prevalence_corrections(tiny_bundle, shares)
+    for label in tiny_bundle.manifest.labels:
+        assert corrections[label.name].threshold == label.threshold
 
 
 def test_a_run_without_a_finished_epoch_is_not_packed(trained_run, tmp_path):
@@ -129,6 +178,7 @@ def test_thresholds_may_be_those_of_a_wanted_sensitivity(trained_run, tiny_bundl
     for column, label in enumerate(bundle.manifest.labels):
         positives = probabilities[labels[:, column] == 1, column]
         assert (positives >= label.threshold).mean() >= 0.9
+    assert all(label.operating_points == () for label in bundle.manifest.labels)
     # The network and its calibration are the same.
     assert [label.slope for label in bundle.manifest.labels] == [label.slope for label in tiny_bundle.manifest.labels]
 

@@ -69,3 +69,18 @@ def test_stored_figures_are_those_of_the_stored_logits(study):
             assert macro_auroc(arrays["labels"][:, columns], scores[:, columns]) == pytest.approx(
                 figures[task]["auroc"], abs=1e-4
             )
+
+
+@pytest.mark.parametrize(("command", "rows"), [("methods", 5), ("prevalence", 6), ("estimate", 6)])
+def test_the_study_of_calibration_prints_its_tables(command, rows):
+    from typer.testing import CliRunner
+
+    spec = importlib.util.spec_from_file_location("calibration", FOLDER.parent / "calibration.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.HALVES = 1
+    result = CliRunner().invoke(module.app, [command, str(FOLDER / "results" / "lean-tiny-0.npz")])
+    assert result.exit_code == 0, result.output
+    heading, rule, *found = result.stdout.splitlines()
+    assert len(found) == rows
+    assert {line.count("|") for line in (heading, rule, *found)} == {heading.count("|")}

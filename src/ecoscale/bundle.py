@@ -1,8 +1,9 @@
 """The artefact that is shipped: a network in ONNX with everything needed to use it rightly.
 
 A bundle is a folder: `model.onnx` (input `signal` `(batch, leads, samples)`, output `logits` `(batch, findings)`),
-`bundle.json` (the `Manifest`), `selftest.npz` (an input and the logits it gave when packed) and `README.md`, the model
-card. Nothing in it can run code. Every file's SHA-256 stands in the manifest, and the manifest's own in itself.
+`bundle.json` (the `Manifest`), `selftest.npz` (an input and the logits it gave when packed), `README.md`, the model
+card, and, where it was drawn, `reliability.png`, which the card shows. Nothing in it can run code. Every file's SHA-256
+stands in the manifest, and the manifest's own in itself.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import zipfile
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ecoscale.calibration import Calibration, CalibrationCurve, CalibrationMethod
 from ecoscale.errors import BundleError
 from ecoscale.preparation import Preparation  # noqa: TC001  (pydantic reads the annotation)
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MANIFEST, MODEL, SELF_TEST, CARD = "bundle.json", "model.onnx", "selftest.npz", "README.md"
+RELIABILITY = "reliability.png"
+"""The one file that a bundle may do without."""
 SCHEMA = 1
 
 
@@ -34,10 +38,17 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class Label(_Part):
     """One finding that the network knows, with its decision and calibration.
 
-    Its probability is `sigmoid(slope * logit + intercept)` (Platt 1999), and it is present from `threshold` on.
+    Its probability is the sigmoid of `slope * logit + intercept` or, with `knots`, of the curve through them
+    (`CalibrationCurve`), and it is present from `threshold` on. `prevalence` is its share of the records that it was
+    calibrated on, by which a probability can be corrected for another one; `operating_points` are the thresholds,
+    each with sensitivity and specificity there, of which one is F1-optimal at any prevalence (none where the threshold
+    was chosen otherwise).
     """
 
     name: str
@@ -46,6 +57,23 @@ class Label(_Part):
     threshold: Annotated[float, Field(ge=0, le=1)]
     slope: Annotated[float, Field(gt=0)] = 1.0
     intercept: float = 0.0
+    knots: tuple[tuple[float, float], ...] = ()
+    prevalence: Annotated[float, Field(gt=0, lt=1)] | None = None
+    operating_points: tuple[tuple[_Share, _Share, _Share], ...] = ()
+
+    @model_validator(mode="after")
+    def _knots_rise(self) -> Self:
+        if self.knots:
+            if self.intercept:
+                raise ValueError(f"intercept is {self.intercept:g}; a curve through knots has none")
+            if len(self.knots) < 2 or not (np.diff(self.knots, axis=0) > 0).all():
+                raise ValueError("knots do not rise in logit and log-odds, or are fewer than two")
+        return self
+
+    @property
+    def curve(self) -> CalibrationCurve:
+        """Its calibration."""
+        return CalibrationCurve(self.slope, self.intercept, self.knots)
 
 
 class Manifest(_Part):
@@ -59,7 +87,9 @@ class Manifest(_Part):
     labels: Annotated[tuple[Label, ...], Field(min_length=1)]
     preparation: Preparation
     thresholds_chosen: str
+    calibration: CalibrationMethod = "platt"
     calibration_chosen: str
+    calibrations_compared: dict[CalibrationMethod, dict[str, float]] = {}
     network: dict[str, Any]
     provenance: dict[str, Any]
     metrics: dict[str, Any]
@@ -68,9 +98,25 @@ class Manifest(_Part):
     checksum: str = ""
 
     def digest(self) -> str:
-        """SHA-256 of the manifest without its own checksum."""
-        content = self.model_dump(mode="json", exclude={"checksum"})
+        """SHA-256 of what the manifest says, without its own checksum.
+
+        Fields that it does not name take no part: a manifest from before there were such has the digest it had.
+        """
+        content = self.model_dump(mode="json", exclude={"checksum"}, exclude_unset=True)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def prevalences(self) -> dict[str, float]:
+        """The share of each finding among the records that it was calibrated on, where that is known.
+
+        Bundles that do not state it have the counts in their metrics, which are of the same records.
+        """
+        stated = {label.name: label.prevalence for label in self.labels if label.prevalence is not None}
+        counted = {}
+        for found in self.metrics.get("metrics", {}).get("classes", []):
+            if found["positives"] and found["negatives"]:
+                counted[found["name"]] = found["positives"] / (found["positives"] + found["negatives"])
+        return counted | stated
 
 
 class _Version(BaseModel):
@@ -102,7 +148,7 @@ class Bundle:
         manifest = _read_manifest(folder / MANIFEST)
         if manifest.checksum != manifest.digest():
             raise BundleError(f"{folder / MANIFEST}: checksum does not match its content; it was changed after packing")
-        for name in (MODEL, SELF_TEST, CARD):
+        for name in (MODEL, SELF_TEST, CARD, *({RELIABILITY} & manifest.files.keys())):
             if name not in manifest.files:
                 raise BundleError(f"{folder / MANIFEST}: files lists no checksum of {name}; pack the bundle again")
             try:
@@ -127,6 +173,11 @@ class Bundle:
     def model(self) -> Path:
         """The network."""
         return self.path / MODEL
+
+    @property
+    def calibration(self) -> Calibration:
+        """From the network's logits to probabilities."""
+        return Calibration(self.manifest.calibration, tuple(label.curve for label in self.manifest.labels))
 
     def self_test(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Input `(batch, leads, samples)` and the logits `(batch, findings)` that it must give.
@@ -166,14 +217,19 @@ def write_bundle(
     model: bytes,
     self_test: Mapping[str, NDArray[np.float32]],
     card: str,
+    reliability: bytes | None = None,
 ) -> Bundle:
-    """Write a bundle, checksums filled in. `self_test` holds `signal` and `logits`."""
+    """Write a bundle, checksums filled in. `self_test` holds `signal` and `logits`, `reliability` a PNG."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL).write_bytes(model)
     with (folder / SELF_TEST).open("wb") as stream:
         np.savez_compressed(stream, signal=self_test["signal"], logits=self_test["logits"])
     (folder / CARD).write_text(card, encoding="utf-8")
-    sums = {name: _sha256((folder / name).read_bytes()) for name in (MODEL, SELF_TEST, CARD)}
+    names = [MODEL, SELF_TEST, CARD]
+    if reliability is not None:
+        (folder / RELIABILITY).write_bytes(reliability)
+        names.append(RELIABILITY)
+    sums = {name: _sha256((folder / name).read_bytes()) for name in names}
     # Through JSON first, so that the digest is taken of what a reader will see.
     signed = Manifest.model_validate_json(manifest.model_copy(update={"files": sums, "checksum": ""}).model_dump_json())
     signed = signed.model_copy(update={"checksum": signed.digest()})

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ecoscale.bundle import Bundle
+from ecoscale.calibration import sigmoid
 from ecoscale.errors import BundleError, EcoscaleError
 from ecoscale.findings import DISCLAIMER
+from ecoscale.prevalence import prevalence_corrections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,13 +32,19 @@ WINDOWS_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class FindingResult:
-    """What the network says of one finding."""
+    """What the network says of one finding.
+
+    `uncalibrated` is the probability without calibration and correction (NaN: not known), `prevalence` what it was
+    corrected for (None: it is as calibrated).
+    """
 
     name: str
     title: str
     snomed: str | None
     probability: float
     threshold: float
+    uncalibrated: float = float("nan")
+    prevalence: float | None = None
 
     @property
     def present(self) -> bool:
@@ -72,6 +80,7 @@ class Prediction:
                     "present": finding.present,
                     "snomed": finding.snomed,
                 }
+                | ({} if finding.prevalence is None else {"prevalence": finding.prevalence})
                 for name, finding in self.findings.items()
             },
             "warnings": list(self.warnings),
@@ -120,17 +129,25 @@ class Classifier:
     (0.98, ('AF',))
 
     Probabilities are calibrated. A record longer than the network's window is cut into windows that cover all of it
-    evenly, and its probability is the mean over them.
+    evenly, and its probability is the mean over them. `labels` holds the findings with the thresholds in use,
+    `corrections` what was corrected for another prevalence, by name.
     """
 
     def __init__(
-        self, bundle: Bundle, threads: int | None = None, thresholds: Mapping[str, float] | None = None
+        self,
+        bundle: Bundle,
+        threads: int | None = None,
+        thresholds: Mapping[str, float] | None = None,
+        prevalence: Mapping[str, float] | None = None,
     ) -> None:
         import onnxruntime
 
         self.bundle = bundle
         self.preparation = bundle.manifest.preparation
-        self.labels = _with_thresholds(bundle, thresholds or {})
+        self.calibration = bundle.calibration
+        self.corrections = prevalence_corrections(bundle, prevalence or {})
+        moved = {name: correction.threshold for name, correction in self.corrections.items()}
+        self.labels = _with_thresholds(bundle, moved | dict(thresholds or {}))
         options = onnxruntime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
@@ -141,8 +158,6 @@ class Classifier:
             )
         except Exception as error:  # onnxruntime's exceptions share no parent but Exception
             raise BundleError(f"{bundle.model}: onnxruntime cannot load it ({error})") from error
-        self._slope = np.array([label.slope for label in self.labels])
-        self._intercept = np.array([label.intercept for label in self.labels])
         self._self_test()
 
     @classmethod
@@ -152,14 +167,18 @@ class Classifier:
         *,
         threads: int | None = None,
         thresholds: Mapping[str, float] | None = None,
+        prevalence: Mapping[str, float] | None = None,
     ) -> Classifier:
         """A classifier from a bundle's folder, a shipped bundle's name, or None for the default bundle.
 
         `threads` bounds the processor threads of one inference (default: all). `thresholds` replaces those of some
         findings: the bundle's were chosen on one collection, whose readers may draw the line elsewhere than the user's.
-        Raises `BundleError` when a checksum or the self-test fails, or a threshold is of no finding of the bundle.
+        `prevalence` is how common some findings are among the user's records, such as `{"AF": 0.02}`: their
+        probabilities, and those of their thresholds that are not given, are corrected for it (`ecoscale.prevalence`).
+        Raises `BundleError` when a checksum or the self-test fails, a threshold or prevalence is of no finding of the
+        bundle or out of range, or the bundle cannot be corrected.
         """
-        return cls(Bundle.load(path), threads, thresholds)
+        return cls(Bundle.load(path), threads, thresholds, prevalence)
 
     def logits(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's output `(batch, findings)` for prepared windows `(batch, leads, samples)`."""
@@ -167,9 +186,8 @@ class Classifier:
         return np.concatenate([np.asarray(self._session.run(["logits"], {"signal": part})[0]) for part in parts])
 
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Calibrated probabilities of logits `(batch, findings)`."""
-        score = np.clip(self._slope * np.asarray(logits, dtype=np.float64) + self._intercept, -500, 500)
-        return 1 / (1 + np.exp(-score))
+        """Calibrated probabilities of logits `(batch, findings)`, not corrected for another prevalence."""
+        return self.calibration.probabilities(logits)
 
     def predict(self, ecg: ECG) -> Prediction:
         """What one ECG shows. Raises `LeadError` if leads are missing that cannot be derived."""
@@ -207,18 +225,29 @@ class Classifier:
     def _predict(self, prepared: Sequence[tuple[ECG, NDArray[np.float32]]]) -> list[Prediction]:
         if not prepared:
             return []
-        probabilities = self.probabilities(self.logits(np.concatenate([windows for _, windows in prepared])))
-        last = np.cumsum([len(windows) for _, windows in prepared])
+        logits = self.logits(np.concatenate([windows for _, windows in prepared]))
+        last = np.cumsum([len(windows) for _, windows in prepared])[:-1]
+        calibrated, uncalibrated = (np.split(each, last) for each in (self.probabilities(logits), sigmoid(logits)))
         return [
-            self._prediction(ecg, own.mean(axis=0))
-            for (ecg, _), own in zip(prepared, np.split(probabilities, last[:-1]), strict=True)
+            self._prediction(ecg, own.mean(axis=0), before.mean(axis=0))
+            for (ecg, _), own, before in zip(prepared, calibrated, uncalibrated, strict=True)
         ]
 
-    def _prediction(self, ecg: ECG, probabilities: NDArray[np.float64]) -> Prediction:
-        findings = {
-            label.name: FindingResult(label.name, label.title, label.snomed, float(probability), label.threshold)
-            for label, probability in zip(self.labels, probabilities, strict=True)
-        }
+    def _prediction(
+        self, ecg: ECG, probabilities: NDArray[np.float64], uncalibrated: NDArray[np.float64]
+    ) -> Prediction:
+        findings = {}
+        for label, probability, before in zip(self.labels, probabilities, uncalibrated, strict=True):
+            correction = self.corrections.get(label.name)
+            findings[label.name] = FindingResult(
+                label.name,
+                label.title,
+                label.snomed,
+                float(probability if correction is None else correction.probabilities(probability)),
+                label.threshold,
+                float(before),
+                None if correction is None else correction.prevalence,
+            )
         warnings = (*ecg.check(), *self.preparation.warnings(ecg))
         return Prediction(ecg.source, ecg.record, findings, warnings, self.bundle.title)
 

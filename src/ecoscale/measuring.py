@@ -7,7 +7,7 @@ those that the thresholds were chosen on.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ from ecoscale.datasets import in_part
 from ecoscale.errors import DatasetError
 from ecoscale.evaluation import evaluate, paired_difference
 from ecoscale.inference import Classifier, Failure
+from ecoscale.prevalence import PrevalenceCorrection, prevalence_corrections
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Classified:
-    """A bundle's probabilities on records of a collection, with their labels. Rows are records that could be read."""
+    """A bundle's probabilities on records of a collection, with their labels. Rows are records that could be read.
+
+    `uncalibrated` are the probabilities without calibration; `corrections` says which were corrected for another
+    prevalence, by the finding's name.
+    """
 
     bundle: Bundle
     collection: Collection
@@ -39,9 +44,11 @@ class Classified:
     patients: NDArray[np.str_]
     labels: NDArray[np.int8]
     probabilities: NDArray[np.float64]
+    uncalibrated: NDArray[np.float64]
     failures: tuple[Failure, ...]
     trained_on: int | None
     chosen_on: int | None
+    corrections: Mapping[str, PrevalenceCorrection] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,13 +57,23 @@ class Classified:
 
     @property
     def thresholds(self) -> NDArray[np.float64]:
-        """The bundle's thresholds."""
-        return np.array([label.threshold for label in self.bundle.manifest.labels])
+        """The bundle's thresholds, at the prevalence that the probabilities were corrected for."""
+        moved = {name: correction.threshold for name, correction in self.corrections.items()}
+        return np.array([moved.get(label.name, label.threshold) for label in self.bundle.manifest.labels])
+
+    def at_prevalence(self, prevalence: Mapping[str, float]) -> Classified:
+        """The same records with these findings' probabilities and thresholds corrected. Raises `BundleError`."""
+        corrections = prevalence_corrections(self.bundle, prevalence)
+        probabilities = self.probabilities.copy()
+        for column, name in enumerate(self.names):
+            if name in corrections:
+                probabilities[:, column] = corrections[name].probabilities(probabilities[:, column])
+        return replace(self, probabilities=probabilities, corrections=corrections)
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a reader of the figures must know."""
-        found = [*self.collection.notes, *self.exposure]
+        found = [*self.collection.notes, *self.exposure, *map(str, self.corrections.values())]
         if self.failures:
             total = len(self.records) + len(self.failures)
             found.append(
@@ -157,23 +174,26 @@ def classify_records(
     names = [label.name for label in classifier.labels]
     rows = np.flatnonzero(chosen)
     readable = (_Row(collection, record) for record in collection.records.index[rows])
-    probabilities, kept, failures = [], [], []
+    found, kept, failures = [], [], []
     for row, result in zip(rows, progress(classifier.classify(readable, batch_size)), strict=True):
         if isinstance(result, Failure):
             failures.append(result)
         else:
             kept.append(row)
-            probabilities.append([finding.probability for finding in result[1].findings.values()])
+            findings = result[1].findings.values()
+            found.append([(finding.probability, finding.uncalibrated) for finding in findings])
     if not kept:
         raise DatasetError(f"{collection.directory}: none of {len(rows)} records could be read; {failures[0].error}")
     table = collection.records.iloc[kept]
+    calibrated, uncalibrated = np.moveaxis(np.array(found), -1, 0)
     return Classified(
         bundle=bundle,
         collection=collection,
         records=tuple(table.index),
         patients=table["patient"].to_numpy(dtype=str),
         labels=collection.labels(names, bundle.manifest.provenance.get("recipe", {}).get("task"))[kept],
-        probabilities=np.array(probabilities),
+        probabilities=calibrated,
+        uncalibrated=uncalibrated,
         failures=tuple(failures),
         trained_on=_in_recipe(bundle, collection, table, "train"),
         chosen_on=_in_recipe(bundle, collection, table, "validation"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,11 +11,19 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ecoscale import __version__
-from ecoscale.bundle import Label, Manifest, write_bundle
+from ecoscale.bundle import RELIABILITY, Label, Manifest, write_bundle
+from ecoscale.calibration import METHODS
 from ecoscale.complexity import measure_complexity
 from ecoscale.datasets import list_collections, named_collection
 from ecoscale.datasets.synthetic import synthetic_ecg
-from ecoscale.evaluation import choose_thresholds, evaluate, fit_platt
+from ecoscale.evaluation import (
+    choose_thresholds,
+    compare_calibrations,
+    evaluate,
+    fit_calibration,
+    operating_points,
+)
+from ecoscale.evaluation.plots import draw_reliability, save_png
 from ecoscale.export import export_onnx
 from ecoscale.findings import DISCLAIMER, FINDINGS
 from ecoscale.training.comparing import refuse_other_validation
@@ -24,8 +33,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ecoscale.bundle import Bundle
+    from ecoscale.calibration import Calibration, CalibrationMethod
     from ecoscale.complexity import Complexity
-    from ecoscale.evaluation import ChosenThresholds, Evaluation, PlattScaling
+    from ecoscale.evaluation import CalibrationComparison, ChosenThresholds, Evaluation
     from ecoscale.preparation import Preparation
     from ecoscale.training import Run
     from ecoscale.training.recipe import Part, Recipe
@@ -39,7 +49,7 @@ class MeasuredRun:
     """A run's best epoch on its validation part, with the calibration and thresholds chosen there."""
 
     run: Run
-    calibration: PlattScaling
+    calibration: Calibration
     thresholds: ChosenThresholds
     chosen: str
     evaluation: Evaluation
@@ -51,16 +61,16 @@ class MeasuredRun:
         return sum(row["seconds"] for row in self.run.history)
 
 
-def measure_run(run: Run, sensitivity: float | None = None) -> MeasuredRun:
-    """Choose calibration (Platt) and then thresholds on a run's validation part, and measure there.
+def measure_run(run: Run, sensitivity: float | None = None, calibration: CalibrationMethod = "platt") -> MeasuredRun:
+    """Fit the calibration and then choose thresholds on a run's validation part, and measure there.
 
     Thresholds are F1-optimal or, with `sensitivity`, the highest that have at least that sensitivity. Raises
-    `EvaluationError` for a sensitivity that is not above 0 and up to 1.
+    `EvaluationError` for a sensitivity that is not above 0 and up to 1, and for an unknown calibration.
     """
     recipe, preparation, validation = run.recipe, run.preparation, run.validation
     labels, logits = validation["labels"], validation["logits"]
-    calibration = fit_platt(labels, logits, names=recipe.findings)
-    probabilities = calibration.probabilities(logits)
+    fitted = fit_calibration(labels, logits, calibration, recipe.findings)
+    probabilities = fitted.probabilities(logits)
     thresholds = choose_thresholds(
         labels,
         probabilities,
@@ -80,7 +90,7 @@ def measure_run(run: Run, sensitivity: float | None = None) -> MeasuredRun:
         context={"dataset": part, "thresholds": chosen, "thresholds_chosen_here": True},
     )
     cost = measure_complexity(run.load_network(), preparation.n_leads, preparation.window)
-    return MeasuredRun(run, calibration, thresholds, chosen, evaluation, cost)
+    return MeasuredRun(run, fitted, thresholds, chosen, evaluation, cost)
 
 
 def pack(
@@ -91,17 +101,20 @@ def pack(
     version: str = "1",
     beside: Sequence[Run] = (),
     sensitivity: float | None = None,
+    calibration: CalibrationMethod = "platt",
 ) -> Bundle:
     """Make a bundle of a run's best epoch.
 
     Each finding's calibration and threshold are chosen on the run's validation part (`measure_run`); the figures in the
-    bundle and its card are of the same part, beside cross-fitted ones that are not optimistic. The card also shows the
-    runs `beside`, measured alike; `RecipeError` is raised if they were validated on other records or findings.
+    bundle and its card are of the same part, beside cross-fitted ones that are not optimistic, among them those of
+    every method of calibration and the reliability plot. The card also shows the runs `beside`, measured alike;
+    `RecipeError` is raised if they were validated on other records or findings.
     """
     for other in beside:
         refuse_other_validation(run, other)
-    measured, others = measure_run(run, sensitivity), [measure_run(other, sensitivity) for other in beside]
-    recipe, preparation = run.recipe, run.preparation
+    measured, *others = (measure_run(each, sensitivity, calibration) for each in (run, *beside))
+    recipe, preparation, validation = run.recipe, run.preparation, run.validation
+    compared = compare_calibrations(validation["labels"], validation["logits"], validation["patients"], recipe.findings)
     part = describe_parts(recipe.data.validation)
     self_test = _self_test_signals(preparation)
     exported = export_onnx(run.load_network(), self_test)
@@ -110,28 +123,12 @@ def pack(
         version=version,
         created=datetime.now(UTC).date().isoformat(),
         description=recipe.description,
-        labels=tuple(
-            Label(
-                name=finding,
-                title=_title(recipe, finding),
-                snomed=_snomed(recipe, finding),
-                threshold=float(threshold),
-                slope=float(slope),
-                intercept=float(intercept),
-            )
-            for finding, threshold, slope, intercept in zip(
-                recipe.findings,
-                measured.thresholds.values,
-                measured.calibration.slope,
-                measured.calibration.intercept,
-                strict=True,
-            )
-        ),
+        labels=_labels(measured),
         preparation=preparation,
         thresholds_chosen="; ".join((measured.chosen, *measured.thresholds.warnings)),
-        calibration_chosen="; ".join(
-            (f"Platt scaling on the validation part ({part})", *measured.calibration.warnings)
-        ),
+        calibration=calibration,
+        calibration_chosen="; ".join((_calibration_in_words(calibration, part), *measured.calibration.warnings)),
+        calibrations_compared=compared.figures,
         network={
             "model": recipe.model.name,
             "config": recipe.model.config,
@@ -155,7 +152,46 @@ def pack(
         exported.onnx,
         {"signal": self_test, "logits": exported.logits},
         model_card(manifest, measured, others),
+        _reliability(measured, compared),
     )
+
+
+def _labels(measured: MeasuredRun) -> tuple[Label, ...]:
+    """The findings with what was chosen on the validation part."""
+    recipe, truth = measured.run.recipe, measured.run.validation["labels"]
+    probabilities = measured.calibration.probabilities(measured.run.validation["logits"])
+    found = []
+    for column, finding in enumerate(recipe.findings):
+        curve, at = measured.calibration.curves[column], measured.evaluation.metrics.classes[column]
+        f1_optimal = measured.thresholds.method == "f1"
+        found.append(
+            Label(
+                name=finding,
+                title=_title(recipe, finding),
+                snomed=_snomed(recipe, finding),
+                threshold=float(measured.thresholds.values[column]),
+                slope=curve.slope,
+                intercept=curve.intercept,
+                knots=curve.knots,
+                prevalence=at.positives / (at.positives + at.negatives) if at.positives and at.negatives else None,
+                operating_points=operating_points(truth[:, column], probabilities[:, column]) if f1_optimal else (),
+            )
+        )
+    return tuple(found)
+
+
+def _calibration_in_words(method: CalibrationMethod, part: str) -> str:
+    return METHODS[method] if method == "none" else f"{METHODS[method]} on the validation part ({part})"
+
+
+def _reliability(measured: MeasuredRun, compared: CalibrationComparison) -> bytes:
+    """The reliability plot as PNG: cross-fitted probabilities, and those without calibration behind them."""
+    chosen = compared.probabilities[measured.calibration.method]
+    labels = measured.run.validation["labels"]
+    uncalibrated = None if measured.calibration.method == "none" else compared.probabilities["none"]
+    with io.BytesIO() as stream:
+        save_png(draw_reliability(measured.evaluation, labels, chosen, uncalibrated), stream)
+        return stream.getvalue()
 
 
 def _title(recipe: Recipe, finding: str) -> str:
@@ -193,6 +229,8 @@ def model_card(manifest: Manifest, measured: MeasuredRun, others: Sequence[Measu
         evaluation=measured.evaluation,
         recipe=recipe,
         rows=[measured, *others] if others else [],
+        methods=METHODS,
+        reliability=RELIABILITY,
         training=describe_parts(recipe.data.train),
         validation=describe_parts(recipe.data.validation),
         collections=[list_collections()[name] for name in recipe.collections],

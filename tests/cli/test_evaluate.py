@@ -7,6 +7,7 @@ import pytest
 
 from cli.conftest import made_bundle
 from ecoscale.findings import CODE_FINDINGS
+from ecoscale.prevalence import prevalence_corrections
 
 SIX = [finding.name for finding in CODE_FINDINGS]
 QUICK = ("--resamples", 20)
@@ -131,3 +132,17 @@ def test_a_folder_that_is_no_collection_is_named(run, bundle, tmp_path):
     result = run("evaluate", bundle, tmp_path)
     assert result.exit_code == 2
     assert f"{tmp_path}: no collection is recognised" in message(result)
+
+
+def test_it_measures_what_predict_would_say_at_another_prevalence(run, tiny_bundle, exams, tmp_path):
+    result = run(
+        "evaluate", tiny_bundle.path, exams, "--prevalence", "AF=0.02", "--share", "0-0.5", "--out", tmp_path, *QUICK
+    )
+    assert result.exit_code == 0, result.output
+    said = "AF: probabilities corrected from a prevalence of"
+    assert said in result.stdout
+    evaluation = json.loads((tmp_path / "evaluation.json").read_text())
+    assert said in evaluation["context"]["remarks"]
+    expected = prevalence_corrections(tiny_bundle, {"AF": 0.02})["AF"].threshold
+    assert evaluation["metrics"]["classes"][-1]["threshold"] == pytest.approx(expected)
+    assert "Grey: the same records without calibration." in (tmp_path / "report.html").read_text()

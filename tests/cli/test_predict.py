@@ -11,9 +11,12 @@ from pydicom.data import get_testdata_file
 
 from ecoscale.cli._output import Format
 from ecoscale.cli._results import write_results
+from ecoscale.datasets.layouts import write_code15
+from ecoscale.datasets.synthetic import EVEN_PREVALENCE
 from ecoscale.findings import CODE_FINDINGS, DISCLAIMER
 from ecoscale.formats import find_recordings, read_ecg
 from ecoscale.inference import Classifier
+from ecoscale.prevalence import estimate_prevalences, prevalence_corrections
 
 SIX = [finding.name for finding in CODE_FINDINGS]
 
@@ -282,3 +285,56 @@ def test_a_threshold_that_cannot_be_is_refused(run, bundle, ecgs, wrong, message
     result = run("predict", ecgs, "--bundle", bundle, "--threshold", wrong)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
+
+
+def test_a_prevalence_that_is_stated_corrects_the_probabilities_and_is_told(run, tiny_bundle, ecgs):
+    before, after = (
+        run("predict", ecgs, "--bundle", tiny_bundle.path, "--format", "json", *options)
+        for options in ((), ("--prevalence", "AF=0.02"))
+    )
+    assert (before.stderr, after.exit_code) == ("", 0)
+    assert after.stderr.startswith("AF: probabilities corrected from a prevalence of 0.")
+    assert "to 0.02; threshold" in after.stderr
+    correction = prevalence_corrections(tiny_bundle, {"AF": 0.02})["AF"]
+    for old, new in zip(before.stdout.splitlines(), after.stdout.splitlines(), strict=True):
+        was, now = (json.loads(line)["findings"] for line in (old, new))
+        # JSON has six decimals.
+        assert now["AF"]["probability"] == pytest.approx(correction.probabilities(was["AF"]["probability"]), abs=1e-5)
+        assert now["AF"]["prevalence"] == 0.02
+        assert now["SB"] == was["SB"]
+
+
+def test_a_prevalence_is_estimated_from_the_recordings_unless_it_is_stated(run, tiny_bundle, tmp_path):
+    write_code15(tmp_path, 120, seed=9, prevalence=EVEN_PREVALENCE, compression=None)
+    options = ("--bundle", tiny_bundle.path, "--format", "json")
+    before = run("predict", tmp_path, *options)
+    result = run("predict", tmp_path, *options, "--prevalence", "estimate", "--prevalence", "SB=0.1")
+    read = [line for line in map(json.loads, before.stdout.splitlines()) if "error" not in line]
+    probabilities = [[finding["probability"] for finding in line["findings"].values()] for line in read]
+    expected = estimate_prevalences(tiny_bundle, probabilities) | {"SB": 0.1}
+    (first, *_) = [line for line in map(json.loads, result.stdout.splitlines()) if "error" not in line]
+    found = {name: finding["prevalence"] for name, finding in first["findings"].items()}
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert len(result.stderr.splitlines()) >= 6
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("AF", "NAME=SHARE or estimate"),
+        ("AF=rare", "expected a number"),
+        ("VT=0.1", "no such finding"),
+        ("AF=1", "between 0 and 1"),
+        ("AF=0.1", "does not say how common it was"),
+    ],
+)
+def test_a_prevalence_that_cannot_be_is_refused(run, bundle, ecgs, wrong, message):
+    result = run("predict", ecgs, "--bundle", bundle, "--prevalence", wrong)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_prevalence_is_not_estimated_from_a_handful(run, tiny_bundle, ecgs):
+    result = run("predict", ecgs, "--bundle", tiny_bundle.path, "--prevalence", "estimate")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "cannot be estimated from 3 records" in result.stderr

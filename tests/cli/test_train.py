@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from ecoscale.bundle import Bundle
+from ecoscale.calibration import METHODS
 from ecoscale.training import Recipe, Run
 
 
@@ -88,14 +89,33 @@ def test_pack_says_what_it_made_and_what_comes_next(run, bundle, tmp_path, monke
         return Bundle.load(bundle)
 
     monkeypatch.setattr("ecoscale.packing.pack", packed)
-    options = ("--name", "mine", "--version", "3", "--sensitivity", 0.9, "--beside", tmp_path / "other")
+    options = (
+        "--name",
+        "mine",
+        "--version",
+        "3",
+        "--sensitivity",
+        0.9,
+        "--calibration",
+        "isotonic",
+        "--beside",
+        tmp_path / "other",
+    )
     result = run("pack", tmp_path / "run", "--out", tmp_path / "bundle", *options)
     assert result.exit_code == 0
     assert [other.folder for other in given.pop("beside")] == [tmp_path / "other"]
     assert (given.pop("run"), given.pop("folder")) == (tmp_path / "run", tmp_path / "bundle")
-    assert given == {"name": "mine", "version": "3", "sensitivity": 0.9}
+    assert given == {"name": "mine", "version": "3", "sensitivity": 0.9, "calibration": "isotonic"}
     assert f"{bundle}: cheap 1, 72 parameters" in result.stdout
     assert f"Next: ecoscale evaluate {bundle}" in " ".join(result.stdout.split())
+
+
+def test_pack_shows_every_method_of_calibration(run, tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("ecoscale.packing.pack", lambda *_, **__: tiny_bundle)
+    shown = run("pack", tmp_path / "run", "--out", tmp_path / "bundle").stdout
+    for method, figures in tiny_bundle.manifest.calibrations_compared.items():
+        (row,) = [line for line in shown.splitlines() if line.startswith(METHODS[method] + " ")]
+        assert row.split()[-3:] == [f"{figures[name]:.4f}" for name in ("ece", "brier", "log_loss")]
 
 
 def test_pack_refuses_a_folder_without_a_run(run, tmp_path):

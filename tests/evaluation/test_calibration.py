@@ -1,38 +1,21 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import brentq
 from scipy.special import expit, logit
-from sklearn.calibration import calibration_curve
+from sklearn.isotonic import IsotonicRegression
 
-from ecoscale.evaluation import EvaluationError, expected_calibration_error, fit_platt, reliability_curve
-
-
-def test_the_reliability_curve_is_the_one_scikit_learn_gives_and_counts_its_records(sample):
-    column, score = sample.labels[:, 0], sample.probabilities[:, 0]
-    known = column >= 0
-    observed, predicted = calibration_curve(column[known], score[known], n_bins=15)
-    curve = reliability_curve(column, score)
-    np.testing.assert_allclose(curve.observed, observed)
-    np.testing.assert_allclose(curve.predicted, predicted)
-    assert curve.count.sum() == known.sum()
-
-
-def test_calibration_error_of_a_case_worked_by_hand():
-    # Two bins: 0.1 predicted, 1/4 observed, 4 records; 0.9 predicted, 1/2 observed, 2 records.
-    error = expected_calibration_error([0, 0, 0, 1, 1, 0], [0.1] * 4 + [0.9] * 2)
-    assert error == pytest.approx((4 * 0.15 + 2 * 0.4) / 6)
-
-
-def test_probabilities_of_nought_and_one_fall_into_the_outer_bins():
-    assert reliability_curve([0, 1], [0.0, 1.0]).count.tolist() == [1, 1]
-    assert expected_calibration_error([0, 1], [0.0, 1.0]) == 0
-
-
-def test_calibration_error_without_known_labels_is_nan():
-    assert math.isnan(expected_calibration_error([-1, -1], [0.2, 0.3]))
+from ecoscale.calibration import METHODS
+from ecoscale.evaluation import (
+    EvaluationError,
+    expected_calibration_error,
+    fit_calibration,
+    fit_platt,
+    macro_auroc,
+)
 
 
 def test_platt_scaling_recovers_the_distortion_it_undoes():
@@ -57,7 +40,8 @@ def test_platt_scaling_lowers_the_calibration_error_and_keeps_the_ranking(sample
 
 
 def test_perfectly_separated_classes_get_a_finite_slope():
-    slope, intercept = fit_platt(np.array([[0]] * 5 + [[1]] * 5), np.linspace(-4, 4, 10)[:, None])
+    fitted = fit_platt(np.array([[0]] * 5 + [[1]] * 5), np.linspace(-4, 4, 10)[:, None])
+    slope, intercept = fitted.slope, fitted.intercept
     assert 0 < slope[0] < 10
     assert intercept[0] == pytest.approx(0, abs=1e-6)
 
@@ -65,7 +49,8 @@ def test_perfectly_separated_classes_get_a_finite_slope():
 def test_the_fit_is_where_platts_loss_is_flat():
     labels = np.array([0, 0, 1, 0, 1, 1, 1, 0])
     logits = np.array([-900.0, -300, -200, 0, 50, 400, 800, 100])
-    slope, intercept = fit_platt(labels[:, None], logits[:, None])
+    fitted = fit_platt(labels[:, None], logits[:, None])
+    slope, intercept = fitted.slope, fitted.intercept
     target = np.where(labels == 1, 5 / 6, 1 / 6)
     excess = expit(slope * logits + intercept) - target
     assert excess.sum() == pytest.approx(0, abs=1e-6)
@@ -99,3 +84,117 @@ def test_unknown_labels_take_no_part_in_the_fit(sample):
 def test_infinite_logits_are_refused():
     with pytest.raises(EvaluationError, match="logits are NaN or infinite"):
         fit_platt([[1], [0]], [[np.inf], [0.0]])
+
+
+def distorted(n_records=4000, seed=0):
+    """Labels, and logits of which half are steeper than the truth and bent."""
+    generator = np.random.default_rng(seed)
+    true = generator.normal(-2, 2, size=(n_records, 2))
+    labels = (generator.random(true.shape) < expit(true)).astype(int)
+    return labels, np.stack([2 * true[:, 0], true[:, 1] + np.sin(2 * true[:, 1]) / 4], axis=1)
+
+
+def test_the_temperature_is_where_the_log_loss_of_all_classes_together_is_flat(sample):
+    logits = 3 * logit(np.clip(sample.probabilities, 0.01, 0.99))
+    fitted = fit_calibration(sample.labels, logits, "temperature")
+    assert len({curve.slope for curve in fitted.curves}) == 1
+    assert not fitted.intercept.any()
+    known = sample.labels >= 0
+    n_positive, n_negative = (sample.labels == 1).sum(axis=0), (sample.labels == 0).sum(axis=0)
+    target = np.where(sample.labels == 1, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
+
+    def gradient(slope):
+        return ((expit(slope * logits) - target) * logits)[known].sum()
+
+    assert fitted.slope[0] == pytest.approx(brentq(gradient, 0.01, 10), rel=1e-6)
+
+
+def test_the_temperature_of_logits_that_are_too_steep_is_their_excess():
+    generator = np.random.default_rng(0)
+    true = generator.normal(-1, 2, size=(20_000, 3))
+    labels = (generator.random(true.shape) < expit(true)).astype(int)
+    assert 1 / fit_calibration(labels, 2.5 * true, "temperature").slope[0] == pytest.approx(2.5, rel=0.03)
+
+
+def test_isotonic_calibration_is_the_isotonic_regression_at_the_centre_of_each_plateau():
+    labels, logits = distorted()
+    curve = fit_calibration(labels[:, 1:], logits[:, 1:], "isotonic").curves[0]
+    regression = IsotonicRegression().fit(logits[:, 1], labels[:, 1])
+    low, high = 1 / ((labels[:, 1] == 0).sum() + 2), 1 - 1 / ((labels[:, 1] == 1).sum() + 2)
+    at, values = np.array(curve.knots).T
+    np.testing.assert_allclose(expit(values), low + regression.predict(at) * (high - low), atol=1e-9)
+    assert len(at) > 5
+
+
+def test_isotonic_calibration_bends_where_a_line_cannot():
+    generator = np.random.default_rng(1)
+    true = generator.normal(-1, 2, size=(20_000, 1))
+    labels = (generator.random(true.shape) < expit(true)).astype(int)
+    logits = np.cbrt(true)
+    error = {
+        method: np.abs(fit_calibration(labels, logits, method).probabilities(logits) - expit(true)).mean()
+        for method in METHODS
+    }
+    assert error["isotonic"] < error["platt"] / 2 < error["none"] / 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_calibration_costs_any_auroc(method):
+    labels, logits = distorted()
+    log_odds = fit_calibration(labels, logits, method).log_odds(logits)
+    for column in range(2):
+        np.testing.assert_array_equal(np.argsort(log_odds[:, column]), np.argsort(logits[:, column]))
+    assert macro_auroc(labels, expit(log_odds)) == macro_auroc(labels, logits)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    records=st.lists(st.tuples(st.booleans(), st.integers(-60, 60)), min_size=4, max_size=40),
+    method=st.sampled_from(tuple(METHODS)),
+)
+def test_whatever_the_records_a_calibration_rises_strictly_and_gives_probabilities(records, method):
+    labels, logits = np.array(records, dtype=float).T[:, :, None]
+    fitted = fit_calibration(labels.astype(int), logits / 4, method)
+    at = np.linspace(-20, 20, 161)[:, None]
+    assert (np.diff(fitted.log_odds(at), axis=0) > 0).all()
+    assert ((fitted.probabilities(at) >= 0) & (fitted.probabilities(at) <= 1)).all()
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_the_mean_calibrated_probability_is_about_the_share_of_positives(method):
+    labels, logits = distorted()
+    mean = fit_calibration(labels, logits, method).probabilities(logits).mean(axis=0)
+    np.testing.assert_allclose(mean, labels.mean(axis=0), atol=0.005)
+
+
+def test_perfectly_separated_classes_stay_finite_by_every_method():
+    labels, logits = np.array([[0]] * 5 + [[1]] * 5), np.linspace(-4, 4, 10)[:, None]
+    for method in METHODS:
+        assert np.abs(fit_calibration(labels, logits, method).log_odds(logits)).max() < 10
+
+
+def test_a_class_that_cannot_be_fitted_alone_has_the_temperature_of_the_others():
+    labels, logits = distorted()
+    both = (
+        np.concatenate([labels, np.zeros_like(labels[:, :1])], axis=1),
+        np.concatenate([logits, logits[:, :1]], axis=1),
+    )
+    fitted = fit_calibration(*both, "temperature", ["AF", "SB", "ST"])
+    assert fitted.curves[2] == fitted.curves[0] == fit_calibration(labels, logits, "temperature").curves[0]
+    assert fitted.warnings == ("ST: there are no positives to fit on; it has the other findings' temperature",)
+
+
+@pytest.mark.parametrize("method", ["temperature", "isotonic"])
+@pytest.mark.parametrize("labels", [[0, 0, 0, -1], [1, 1, 0, 0]])
+def test_what_no_method_can_calibrate_is_left_as_it_is_with_a_warning(method, labels):
+    fitted = fit_calibration(np.array(labels)[:, None], np.array([1.0, 2, -3, -4])[:, None] * [[-1]], method, ["SB"])
+    assert fitted.log_odds([[0.5], [2.0]]).ravel().tolist() == [0.5, 2.0]
+    assert len(fitted.warnings) == 1
+    assert "not calibrated" in fitted.warnings[0]
+
+
+def test_none_is_the_sigmoid_and_an_unknown_method_is_refused():
+    labels, logits = distorted(20)
+    np.testing.assert_allclose(fit_calibration(labels, logits, "none").probabilities(logits), expit(logits))
+    with pytest.raises(EvaluationError, match="method is 'spline'; expected one of platt, temperature, isotonic, none"):
+        fit_calibration(labels, logits, "spline")

@@ -18,6 +18,7 @@ from ecoscale.evaluation import (
     cross_fitted_f1,
     evaluate,
     measure,
+    reliability_curve,
     render_table,
     write_report,
 )
@@ -115,6 +116,15 @@ def test_the_page_escapes_what_it_is_given_and_needs_no_other_file(folder):
 def test_the_same_evaluation_writes_the_same_page(folder, evaluation, sample, tmp_path):
     again = write_report(evaluation, sample.labels, sample.probabilities, tmp_path)
     assert again.read_text("utf-8") == (folder / "report.html").read_text("utf-8")
+    assert "without calibration" not in again.read_text("utf-8")
+
+
+def test_the_reliability_curves_show_both_where_uncalibrated_probabilities_are_known(evaluation, sample, tmp_path):
+    uncalibrated = np.sqrt(sample.probabilities)
+    page = write_report(evaluation, sample.labels, sample.probabilities, tmp_path, uncalibrated).read_text("utf-8")
+    curve = reliability_curve(sample.labels[:, 0], uncalibrated[:, 0])
+    assert f"was {curve.expected_calibration_error:.3f}".replace("0.", ".") in page
+    assert "Grey: the same records without calibration." in page
 
 
 def test_thresholds_chosen_elsewhere_bring_no_word_of_optimism(folder, evaluation):

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ecoscale.evaluation import EvaluationError, choose_thresholds, cross_fitted_f1, measure
+from ecoscale.evaluation import EvaluationError, choose_thresholds, cross_fitted_f1, measure, operating_points
 
 from .conftest import draw
 
@@ -131,3 +131,42 @@ def test_a_class_that_one_patient_has_gets_no_cross_fitted_f1():
 def test_more_parts_than_patients_are_refused():
     with pytest.raises(EvaluationError, match="n_folds is 5"):
         cross_fitted_f1([[1], [0], [1]], [[0.5], [0.5], [0.5]])
+
+
+@pytest.mark.parametrize("share", [0.001, 0.03, 0.15, 0.5, 0.95])
+def test_the_operating_points_hold_the_f1_optimal_threshold_of_any_prevalence(sample, share):
+    truth, score = sample.labels[:, 0], sample.probabilities[:, 0]
+    known = truth >= 0
+    truth, score = truth[known], score[known]
+
+    def f1_there(sensitivity, specificity):
+        hits, alarms = share * sensitivity, (1 - share) * (1 - specificity)
+        return 2 * hits / (hits + alarms + share)
+
+    best = max(
+        f1_there((score[truth == 1] >= threshold).mean(), (score[truth == 0] < threshold).mean())
+        for threshold in np.unique(score)
+    )
+    points = operating_points(sample.labels[:, 0], sample.probabilities[:, 0])
+    assert max(f1_there(sensitivity, specificity) for _, sensitivity, specificity in points) == pytest.approx(best)
+    assert len(points) < np.unique(score).size / 2
+
+
+def test_operating_points_are_what_their_thresholds_do_and_one_is_the_chosen(sample):
+    for column in range(6):
+        truth, score = sample.labels[:, column], sample.probabilities[:, column]
+        points = operating_points(truth, score)
+        for threshold, sensitivity, specificity in points:
+            assert sensitivity == pytest.approx((score[truth == 1] >= threshold).mean())
+            assert specificity == pytest.approx((score[truth == 0] < threshold).mean())
+        assert [point[0] for point in points] == sorted((point[0] for point in points), reverse=True)
+        assert choose_thresholds(truth[:, None], score[:, None]).values[0] in [point[0] for point in points]
+
+
+@pytest.mark.parametrize("labels", [[0, 0, -1], [1, 1, -1]])
+def test_a_class_without_positives_or_negatives_has_no_operating_points(labels):
+    assert operating_points(labels, [0.1, 0.2, 0.3]) == ()
+
+
+def test_a_class_that_is_separated_has_its_one_threshold_among_the_operating_points():
+    assert (0.5, 1.0, 1.0) in operating_points([0, 0, 1, 1], [0.1, 0.25, 0.75, 0.9])

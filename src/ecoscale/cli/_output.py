@@ -34,6 +34,13 @@ Lead_names = Annotated[
     str | None, typer.Option(help="Lead names in order, for .npy and tables: I,II,V1,...", show_default=False)
 ]
 
+Prevalence = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="How common a finding is among these records, as NAME=SHARE, or 'estimate'; repeatable.",
+        show_default="as where the bundle was calibrated",
+    ),
+]
 
 CollectionName = Annotated[
     str, typer.Argument(help="The collection (ecoscale datasets).", metavar="NAME", show_default=False)
@@ -122,6 +129,23 @@ def counts_table(heading: str, rows: Mapping[str, Mapping[str, int]]) -> Table:
     for name, counts in rows.items():
         table.add_row(name, *(f"{count:,}" for count in counts.values()))
     return table
+
+
+def numbers(texts: list[str], option: str, form: str) -> dict[str, float]:
+    """`["AF=0.3"]` as numbers by name."""
+    found = {}
+    for name, value in pairs(texts, option, form).items():
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise typer.BadParameter(f"{name}={value}; expected a number", param_hint=option) from None
+    return found
+
+
+def prevalences(texts: list[str] | None) -> tuple[dict[str, float], bool]:
+    """`["AF=0.02", "estimate"]` as what is stated, and whether the others shall be estimated."""
+    stated = [text for text in texts or [] if text != "estimate"]
+    return numbers(stated, "--prevalence", "NAME=SHARE or estimate"), stated != (texts or [])
 
 
 def pairs(texts: list[str], option: str, form: str) -> dict[str, str]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ecoscale.cli._output import Prevalence, prevalences
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -38,6 +40,7 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="Another bundle; report the difference with its interval.", show_default=False)
     ] = None,
+    prevalence: Prevalence = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -50,11 +53,13 @@ def evaluate(
 ) -> None:
     """Measure a bundle on a collection: per finding and macro, with intervals, plots and a report.
 
-    Says so when records were trained on, or when thresholds were chosen on them.
+    Says so when records were trained on, or when thresholds were chosen on them. With --prevalence, the probabilities
+    and thresholds are those of ecoscale predict --prevalence; 'estimate' does not look at the labels.
 
     Examples:
       ecoscale evaluate six-findings ptb-xl --folds 9
       ecoscale evaluate bundles/mine ecg-arrhythmia --share 0.75-1 --against six-findings
+      ecoscale evaluate six-findings ecg-arrhythmia --share 0.75-1 --prevalence estimate
       ecoscale evaluate bundles/mine CODE-15 --split splits/code15.csv --part test
     """
     import shlex
@@ -65,9 +70,11 @@ def evaluate(
     from ecoscale.cli._output import console_on, tracked
     from ecoscale.datasets import open_collection
     from ecoscale.evaluation import render_table, write_report
+    from ecoscale.prevalence import estimate_prevalences
 
     if part is not None and split is None:
         raise typer.BadParameter("a part of which split? give --split FILE too", param_hint="--part")
+    shares, estimate = prevalences(prevalence)
     stored = None if split is None else (split, part or "test")
     loaded = Bundle.load(bundle)
     rival = None if against is None else Bundle.load(against)
@@ -85,10 +92,14 @@ def evaluate(
             progress=lambda items: tracked(items, f"classifying by {which.title}", int(chosen.sum())),
         )
 
-    first = classified(loaded)
+    def corrected(found: measuring.Classified) -> measuring.Classified:
+        estimated = estimate_prevalences(found.bundle, found.probabilities) if estimate else {}
+        return found.at_prevalence(estimated | shares)
+
+    first = corrected(classified(loaded))
     remarks, difference = list(first.remarks), None
     if rival is not None:
-        second = classified(rival)
+        second = corrected(classified(rival))
         remarks += [f"{rival.title}: {remark}" for remark in second.exposure]
         difference = measuring.compare(first, second, n_resamples=resamples, seed=seed)
     evaluation = measuring.evaluate_classified(
@@ -100,7 +111,7 @@ def evaluate(
         difference=difference,
     )
     folder = out or Path("evaluation") / f"{loaded.manifest.name}-{opened.name}"
-    report = write_report(evaluation, first.labels, first.probabilities, folder)
+    report = write_report(evaluation, first.labels, first.probabilities, folder, first.uncalibrated)
     first.write_predictions(folder / "predictions.csv")
     console = console_on(sys.stdout)
     _print_table(console, render_table(evaluation))

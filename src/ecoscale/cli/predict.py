@@ -7,11 +7,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ecoscale.cli._output import FAILED, Format, Lead_names, Rate, Unit, pairs, stated, tracked
+from ecoscale.cli._output import (
+    FAILED,
+    Format,
+    Lead_names,
+    Prevalence,
+    Rate,
+    Unit,
+    numbers,
+    prevalences,
+    stated,
+    tracked,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ecoscale.ecg import ECG
     from ecoscale.formats import Recording
+    from ecoscale.inference import Classifier
 
 
 def predict(
@@ -37,6 +51,7 @@ def predict(
         list[str] | None,
         typer.Option(help="Use another threshold for a finding, as NAME=VALUE; repeatable.", show_default=False),
     ] = None,
+    prevalence: Prevalence = None,
     rate: Rate = None,
     unit: Unit = None,
     leads: Lead_names = None,
@@ -46,6 +61,8 @@ def predict(
     """Classify ECGs: WFDB, DICOM, CODE and SPH HDF5; .npy and CSV with --rate, --unit and --leads.
 
     A file that cannot be read becomes a line with an error, the others go on, and the exit status is 1.
+    With --prevalence, probabilities and thresholds are corrected for how common findings are among these records;
+    'estimate' reads everything twice, and needs 100 of them.
 
     Examples:
       ecoscale predict record.hea
@@ -53,6 +70,7 @@ def predict(
       ecoscale predict '**/*.dcm' --report findings.html
       ecoscale predict ecg.csv --rate 500 --unit uV
       ecoscale predict records --threshold SB=0.03 --threshold AF=0.3
+      ecoscale predict screening --prevalence AF=0.02 --prevalence ST=0.005
     """
     import sys
 
@@ -61,9 +79,20 @@ def predict(
     from ecoscale.inference import Classifier
 
     options = stated(rate, unit, leads)
-    recordings = find_recordings(paths, tables={"rate", "unit"} <= options.keys())
-    classifier = Classifier.load(bundle, threads=threads, thresholds=_thresholds(threshold or []))
-    results = classifier.classify((_Stated(recording, options) for recording in recordings), batch_size)
+    thresholds = numbers(threshold or [], "--threshold", "NAME=VALUE")
+    shares, estimate = prevalences(prevalence)
+
+    def recordings() -> Iterable[_Stated]:
+        for recording in find_recordings(paths, tables={"rate", "unit"} <= options.keys()):
+            yield _Stated(recording, options)
+
+    classifier = Classifier.load(bundle, threads=threads, thresholds=thresholds, prevalence=shares)
+    if estimate:
+        shares = _estimate(Classifier.load(bundle, threads=threads), recordings(), batch_size) | shares
+        classifier = Classifier.load(bundle, threads=threads, thresholds=thresholds, prevalence=shares)
+    for correction in classifier.corrections.values():
+        typer.echo(str(correction), err=True)
+    results = classifier.classify(recordings(), batch_size)
     # Results that appear in the terminal are their own progress.
     counted = tracked(results, "classifying", show=output is not None or not sys.stdout.isatty())
     outcome = write_results(counted, format, output, report, [label.name for label in classifier.labels])
@@ -77,15 +106,18 @@ def predict(
         raise typer.Exit(FAILED)
 
 
-def _thresholds(texts: list[str]) -> dict[str, float]:
-    """`["AF=0.3"]` as numbers by finding."""
-    found = {}
-    for name, value in pairs(texts, "--threshold", "NAME=VALUE").items():
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise typer.BadParameter(f"{name}={value}; expected a number", param_hint="--threshold") from None
-    return found
+def _estimate(classifier: Classifier, recordings: Iterable[_Stated], batch_size: int) -> dict[str, float]:
+    """How common each finding is among the recordings that can be read, from their probabilities."""
+    from ecoscale.inference import Failure
+    from ecoscale.prevalence import estimate_prevalences
+
+    results = tracked(classifier.classify(recordings, batch_size), "estimating prevalences")
+    found = [
+        [finding.probability for finding in result[1].findings.values()]
+        for result in results
+        if not isinstance(result, Failure)
+    ]
+    return estimate_prevalences(classifier.bundle, found)
 
 
 class _Stated:

@@ -15,13 +15,8 @@ from ecoscale.evaluation.bootstrap import (
     patient_multiplicities,
     weighted_metrics,
 )
-from ecoscale.evaluation.calibration import (
-    PlattScaling,
-    ReliabilityCurve,
-    expected_calibration_error,
-    fit_platt,
-    reliability_curve,
-)
+from ecoscale.evaluation.calibration import fit_calibration, fit_platt
+from ecoscale.evaluation.calibration_comparison import CalibrationComparison, compare_calibrations
 from ecoscale.evaluation.confusion import Confusion, confusion_table
 from ecoscale.evaluation.metrics import (
     METRICS,
@@ -33,13 +28,21 @@ from ecoscale.evaluation.metrics import (
     macro_auroc,
     measure,
 )
+from ecoscale.evaluation.reliability import ReliabilityCurve, expected_calibration_error, reliability_curve
 from ecoscale.evaluation.report import Evaluation, evaluate, render_table, write_report
-from ecoscale.evaluation.thresholds import ChosenThresholds, CrossFittedF1, choose_thresholds, cross_fitted_f1
+from ecoscale.evaluation.thresholds import (
+    ChosenThresholds,
+    CrossFittedF1,
+    choose_thresholds,
+    cross_fitted_f1,
+    operating_points,
+)
 
 __all__ = [
     "METRICS",
     "RESAMPLED_METRICS",
     "BootstrapIntervals",
+    "CalibrationComparison",
     "ChosenThresholds",
     "ClassMetrics",
     "Confusion",
@@ -49,21 +52,23 @@ __all__ = [
     "Interval",
     "Metrics",
     "PairedDifference",
-    "PlattScaling",
     "ReliabilityCurve",
     "bootstrap_intervals",
     "choose_thresholds",
     "class_auroc",
+    "compare_calibrations",
     "confusion_table",
     "cross_fitted_f1",
     "decision_counts",
     "decision_rates",
     "evaluate",
     "expected_calibration_error",
+    "fit_calibration",
     "fit_platt",
     "macro_auroc",
     "mean_of_defined",
     "measure",
+    "operating_points",
     "paired_difference",
     "patient_multiplicities",
     "reliability_curve",

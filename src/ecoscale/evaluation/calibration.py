@@ -1,88 +1,38 @@
-"""How far a probability can be taken at its word, and Platt's correction where it cannot."""
+"""Fitting what turns logits into probabilities: Platt's scaling, one temperature, or centred isotonic regression.
+
+Every method is strictly increasing, so that AUROC and average precision stay what they were.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, logit
+from sklearn.isotonic import isotonic_regression
 
-from ecoscale.evaluation._arrays import checked_labels, checked_names, checked_scores
+from ecoscale.calibration import METHODS, Calibration, CalibrationCurve
+from ecoscale.evaluation._arrays import EvaluationError, checked_labels, checked_names, checked_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-CALIBRATION_BINS = 15
-"""Bins of equal width between 0 and 1, as in Guo et al. 2017 (arXiv 1706.04599)."""
+    from ecoscale.calibration import CalibrationMethod
+
+    Known = tuple[NDArray[np.bool_], NDArray[np.float64]]
+    """Of one class: whether each known record is positive, and its logit."""
 
 
-@dataclass(frozen=True, eq=False)
-class ReliabilityCurve:
-    """One class's predicted probabilities against what came true, in bins of equal width; empty bins left out.
+def fit_calibration(
+    labels: ArrayLike, logits: ArrayLike, method: CalibrationMethod = "platt", names: Sequence[str] | None = None
+) -> Calibration:
+    """Fit a calibration to each class's logits.
 
-    `predicted` is the mean probability in each bin, `observed` the share of positives, `count` the records.
-    """
-
-    predicted: NDArray[np.float64]
-    observed: NDArray[np.float64]
-    count: NDArray[np.int64]
-
-    @property
-    def expected_calibration_error(self) -> float:
-        """Mean of |observed - predicted| over the records; NaN where there are none."""
-        if not self.count.sum():
-            return float("nan")
-        return float(np.average(np.abs(self.observed - self.predicted), weights=self.count))
-
-
-def reliability_curve(labels: ArrayLike, probabilities: ArrayLike, n_bins: int = CALIBRATION_BINS) -> ReliabilityCurve:
-    """The reliability curve of one class: `labels` and `probabilities` `(records,)`, unknown labels (-1) left out."""
-    truth = np.asarray(labels)
-    known = truth >= 0
-    truth, scores = truth[known], np.asarray(probabilities, dtype=np.float64)[known]
-    bins = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], scores)
-    count = np.bincount(bins, minlength=n_bins)
-    filled = count > 0
-    return ReliabilityCurve(
-        predicted=np.bincount(bins, scores, minlength=n_bins)[filled] / count[filled],
-        observed=np.bincount(bins, truth, minlength=n_bins)[filled] / count[filled],
-        count=count[filled],
-    )
-
-
-def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, n_bins: int = CALIBRATION_BINS) -> float:
-    """Expected calibration error of one class, over `n_bins` bins of equal width; NaN where no label is known."""
-    return reliability_curve(labels, probabilities, n_bins).expected_calibration_error
-
-
-@dataclass(frozen=True, eq=False)
-class PlattScaling:
-    """Per class, `probability = sigmoid(slope * logit + intercept)`; unpacks as `slope, intercept`.
-
-    `warnings` says which classes were left as they are (slope 1, intercept 0), and why.
-    """
-
-    slope: NDArray[np.float64]
-    intercept: NDArray[np.float64]
-    warnings: tuple[str, ...] = ()
-
-    def __iter__(self) -> Iterator[NDArray[np.float64]]:
-        return iter((self.slope, self.intercept))
-
-    def probabilities(self, logits: ArrayLike) -> NDArray[np.float64]:
-        """Calibrated probabilities `(records, classes)`."""
-        return expit(np.asarray(logits, dtype=np.float64) * self.slope + self.intercept)
-
-
-def fit_platt(labels: ArrayLike, logits: ArrayLike, names: Sequence[str] | None = None) -> PlattScaling:
-    """Fit Platt's scaling of each class's logit.
-
-    The targets are Platt's, (P + 1) / (P + 2) and 1 / (N + 2) for P positives and N negatives, so that classes that
-    the network separates perfectly do not get an infinite slope (Platt 1999, section 2.2).
+    All methods fit to Platt's targets, (P + 1) / (P + 2) and 1 / (N + 2) for P positives and N negatives, so that
+    classes that the network separates perfectly do not get an infinite slope (Platt 1999, section 2.2).
 
     Parameters
     ----------
@@ -90,49 +40,124 @@ def fit_platt(labels: ArrayLike, logits: ArrayLike, names: Sequence[str] | None 
         `(records, classes)`, 1 present, 0 absent, -1 unknown.
     logits
         `(records, classes)`.
+    method
+        - `"platt"`: a slope and an intercept for each class (Platt 1999).
+        - `"temperature"`: all logits divided by one temperature, which every class that has positives and negatives
+          takes part in fitting (Guo et al. 2017, arXiv 1706.04599, section 4.2).
+        - `"isotonic"`: for each class isotonic regression (Zadrozny and Elkan 2002) with each plateau shrunk to its
+          centre and straight lines in log-odds between the centres, after centred isotonic regression (Oron and
+          Flournoy 2017, Statistics in Biopharmaceutical Research 9, 258-267): plateaus would make records equal that
+          the network tells apart, and lower AUROC. Beyond the outermost centres it goes on with Platt's slope.
+        - `"none"`: the sigmoid of the logit.
     names
         The classes' names, for the warnings.
 
     Returns
     -------
-    PlattScaling
+    Calibration
         With the identity, and a warning, for a class that lacks positives or negatives, and for one whose slope
         comes out negative or zero: there the ranking would turn over.
 
     Raises
     ------
     EvaluationError
-        If the arrays do not fit together.
+        If the arrays do not fit together, or there is no such method.
     """
+    if method not in METHODS:
+        raise EvaluationError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
     truth = checked_labels(labels)
     scores = checked_scores(logits, truth.shape, "logits")
-    n_classes = truth.shape[1]
-    names = checked_names(names, n_classes)
-    slope, intercept, warnings = np.ones(n_classes), np.zeros(n_classes), []
+    names = checked_names(names, truth.shape[1])
+    if method == "none":
+        return Calibration(method, (CalibrationCurve(),) * len(names))
+    columns: dict[str, Known] = {}
     for position, name in enumerate(names):
         known = truth[:, position] >= 0
-        positive, logit = truth[known, position] == 1, scores[known, position]
-        if positive.all() or not positive.any():
-            missing = "positives" if not positive.any() else "negatives"
-            warnings.append(f"{name}: not calibrated, there are no {missing} to fit on")
-            continue
-        fitted_slope, fitted_intercept = _fit_one(positive, logit)
-        if fitted_slope <= 0:
-            warnings.append(f"{name}: not calibrated, the fitted slope {fitted_slope:.3g} would turn the ranking over")
-            continue
-        slope[position], intercept[position] = fitted_slope, fitted_intercept
-    return PlattScaling(slope, intercept, tuple(warnings))
+        columns[name] = truth[known, position] == 1, scores[known, position]
+    if method == "temperature":
+        return _fit_temperature(columns)
+    curves, warnings = [], []
+    for name, (positive, score) in columns.items():
+        curve, warning = CalibrationCurve(), _missing(positive)
+        if not warning:
+            slope, intercept = _fit_line(positive, score)
+            if slope <= 0:
+                warning = f"the fitted slope {slope:.3g} would turn the ranking over"
+            elif method == "platt":
+                curve = CalibrationCurve(slope, intercept)
+            else:
+                curve = CalibrationCurve(slope, knots=_fit_knots(positive, score))
+        curves.append(curve)
+        if warning:
+            warnings.append(f"{name}: not calibrated, {warning}")
+    return Calibration(method, tuple(curves), tuple(warnings))
 
 
-def _fit_one(positive: NDArray[np.bool_], logit: NDArray[np.float64]) -> tuple[float, float]:
-    """Slope and intercept of one class: logistic regression on Platt's targets."""
+def fit_platt(labels: ArrayLike, logits: ArrayLike, names: Sequence[str] | None = None) -> Calibration:
+    """Fit Platt's scaling of each class's logit; see `fit_calibration`."""
+    return fit_calibration(labels, logits, "platt", names)
+
+
+def _missing(positive: NDArray[np.bool_]) -> str:
+    """Why a class has nothing to fit on; empty if it has."""
+    if positive.any() and not positive.all():
+        return ""
+    return f"there are no {'negatives' if positive.any() else 'positives'} to fit on"
+
+
+def _targets(positive: NDArray[np.bool_]) -> tuple[float, float]:
+    """Platt's targets of negatives and positives."""
     n_positive = int(positive.sum())
-    target = np.where(positive, (n_positive + 1) / (n_positive + 2), 1 / (positive.size - n_positive + 2))
+    return 1 / (positive.size - n_positive + 2), (n_positive + 1) / (n_positive + 2)
+
+
+def _fit_line(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[float, float]:
+    """Slope and intercept of one class: logistic regression on Platt's targets."""
     # Fitted on the standardised logit, where one step size suits both parameters.
-    centre, spread = logit.mean(), logit.std()
+    centre, spread = score.mean(), score.std()
     if spread == 0:
         return 0.0, 0.0
-    design = np.stack([(logit - centre) / spread, np.ones_like(logit)], axis=1)
+    design = np.stack([(score - centre) / spread, np.ones_like(score)], axis=1)
+    slope, intercept = _logistic_regression(design, np.where(positive, *reversed(_targets(positive))))
+    return float(slope / spread), float(intercept - slope * centre / spread)
+
+
+def _fit_temperature(columns: dict[str, Known]) -> Calibration:
+    """One slope, the inverse of the temperature, for all classes."""
+    missing = {name: reason for name, (positive, _) in columns.items() if (reason := _missing(positive))}
+    warnings = [f"{name}: {reason}; it has the other findings' temperature" for name, reason in missing.items()]
+    usable = [known for name, known in columns.items() if name not in missing]
+    slope = 1.0
+    if not usable:
+        warnings = [f"{name}: not calibrated, {reason}" for name, reason in missing.items()]
+    else:
+        scores = np.concatenate([score for _, score in usable])
+        target = np.concatenate([np.where(positive, *reversed(_targets(positive))) for positive, _ in usable])
+        size = float(np.sqrt(np.mean(scores**2)))
+        fitted = float(_logistic_regression(scores[:, None] / size, target)[0] / size) if size else 0.0
+        if fitted > 0:
+            slope = fitted
+        else:
+            warnings.append(f"not calibrated, the fitted slope {fitted:.3g} would turn the ranking over")
+    return Calibration("temperature", (CalibrationCurve(slope),) * len(columns), tuple(warnings))
+
+
+def _fit_knots(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    """Centres of the plateaus of the isotonic regression: mean logit, and log-odds of the share of positives there.
+
+    There are at least two, since Platt's slope is positive: the regression is flat only where nothing rises.
+    """
+    distinct, place, count = np.unique(score, return_inverse=True, return_counts=True)
+    shares = isotonic_regression(np.bincount(place, positive) / count, sample_weight=count)
+    # Plateaus of one share that differ in its last bits are one: as two they would be next to flat.
+    values, plateau = np.unique(shares.round(12), return_inverse=True)
+    centres = np.bincount(plateau, distinct * count) / np.bincount(plateau, count)
+    low, high = _targets(positive)
+    return tuple(zip(centres.tolist(), logit(low + values * (high - low)).tolist(), strict=True))
+
+
+def _logistic_regression(design: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The parameters `(columns,)` that minimise the log loss against targets in (0, 1)."""
 
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         activation = design @ parameters
@@ -143,7 +168,6 @@ def _fit_one(positive: NDArray[np.bool_], logit: NDArray[np.float64]) -> tuple[f
         probability = expit(design @ parameters)
         return (design.T * (probability * (1 - probability))) @ design / target.size
 
-    slope, intercept = minimize(
-        loss, x0=np.array([1.0, 0.0]), jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-9}
-    ).x
-    return float(slope / spread), float(intercept - slope * centre / spread)
+    start = np.zeros(design.shape[1])
+    start[0] = 1.0
+    return minimize(loss, x0=start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-9}).x

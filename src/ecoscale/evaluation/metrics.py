@@ -18,7 +18,7 @@ from ecoscale.evaluation._arrays import (
     checked_thresholds,
     mean_of_defined,
 )
-from ecoscale.evaluation.calibration import expected_calibration_error
+from ecoscale.evaluation.reliability import expected_calibration_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

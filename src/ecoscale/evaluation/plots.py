@@ -17,13 +17,14 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from ecoscale.evaluation.calibration import reliability_curve
 from ecoscale.evaluation.metrics import decimals
+from ecoscale.evaluation.reliability import reliability_curve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
+    from typing import IO
 
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -75,33 +76,65 @@ def in_style() -> AbstractContextManager[None]:
     return mpl.rc_context(_STYLE)
 
 
-def draw_all(evaluation: Evaluation, labels: NDArray[np.int8], probabilities: NDArray[np.float64]) -> dict[str, Figure]:
+def draw_all(
+    evaluation: Evaluation,
+    labels: NDArray[np.int8],
+    probabilities: NDArray[np.float64],
+    uncalibrated: NDArray[np.float64] | None = None,
+) -> dict[str, Figure]:
     """Every figure by the name of its file, without suffix."""
     with mpl.rc_context(_STYLE):
         figures = {
-            "precision_recall": _panels(evaluation, labels, probabilities, _precision_recall, "sensitivity", "PPV"),
-            "roc": _panels(evaluation, labels, probabilities, _roc, "1 - specificity", "sensitivity"),
-            "reliability": _panels(evaluation, labels, probabilities, _reliability, "predicted", "observed"),
+            "precision_recall": _panels(evaluation, labels, [probabilities], _precision_recall, "sensitivity", "PPV"),
+            "roc": _panels(evaluation, labels, [probabilities], _roc, "1 - specificity", "sensitivity"),
             "confusion": _confusion(evaluation),
         }
         for figure in figures.values():
-            # Laid out once: both forms that a figure is saved in have its size.
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
-    return figures
+            _lay_out(figure)
+    return figures | {"reliability": draw_reliability(evaluation, labels, probabilities, uncalibrated)}
 
 
-def save_png(figure: Figure, path: Path) -> None:
+def draw_reliability(
+    evaluation: Evaluation,
+    labels: NDArray[np.int8],
+    probabilities: NDArray[np.float64],
+    uncalibrated: NDArray[np.float64] | None = None,
+) -> Figure:
+    """A reliability curve for each class; in grey behind it, that of the probabilities without calibration."""
+    scores = [probabilities] if uncalibrated is None else [probabilities, uncalibrated]
+    with mpl.rc_context(_STYLE):
+        figure = _panels(evaluation, labels, scores, _reliability, "predicted", "observed")
+        _lay_out(figure)
+    return figure
+
+
+def _lay_out(figure: Figure) -> None:
+    """Once: all forms that a figure is saved in have its size."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def save_png(figure: Figure, to: Path | IO[bytes]) -> None:
     """Write the figure at a size fit for a document, on white."""
     with mpl.rc_context(_STYLE):
-        figure.savefig(path, dpi=160, facecolor="white", metadata={"Software": "ecoscale"})
+        figure.savefig(to, format="png", dpi=160, facecolor="white", metadata={"Software": "ecoscale"})
+
+
+def save_svg(figure: Figure, path: Path) -> None:
+    """Write the figure as a document of its own, on white."""
+    path.write_text(_svg(figure, facecolor="white"), encoding="utf-8")
+
+
+def _svg(figure: Figure, **background: Any) -> str:
+    with mpl.rc_context(_STYLE), io.StringIO() as stream:
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": "ecoscale"}, **background)
+        # Without the blanks at the ends of lines of which matplotlib leaves some.
+        return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 
 def inline_svg(figure: Figure) -> str:
     """The figure as an `<svg>` element whose ink follows the page's colours."""
-    with mpl.rc_context(_STYLE), io.StringIO() as stream:
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": "ecoscale"})
-        svg = stream.getvalue()
+    svg = _svg(figure, transparent=True)
     for colour, in_page in _IN_PAGE.items():
         svg = svg.replace(colour, in_page)
     return svg[svg.index("<svg") :]
@@ -119,12 +152,15 @@ def shown_classes(evaluation: Evaluation) -> list[int]:
 def _panels(
     evaluation: Evaluation,
     labels: NDArray[np.int8],
-    probabilities: NDArray[np.float64],
-    draw: Callable[[Axes, ClassMetrics, NDArray[np.int8], NDArray[np.float64]], str],
+    scores: Sequence[NDArray[np.float64]],
+    draw: Callable[..., str],
     x_label: str,
     y_label: str,
 ) -> Figure:
-    """One square panel a class, both axes from 0 to 1; `draw` returns what stands beside the class's name."""
+    """One square panel a class, both axes from 0 to 1.
+
+    `draw(axes, found, labels, *scores)` draws what is known of the class and returns what stands beside its name.
+    """
     positions = shown_classes(evaluation)
     n_columns = min(3, max(1, len(positions)))
     n_rows = max(1, math.ceil(len(positions) / n_columns))
@@ -135,7 +171,7 @@ def _panels(
     for panel, (axes, position) in enumerate(zip(grid.flat, positions, strict=False)):
         found = evaluation.metrics.classes[position]
         known = labels[:, position] >= 0
-        beside = draw(axes, found, labels[known, position], probabilities[known, position])
+        beside = draw(axes, found, labels[known, position], *(each[known, position] for each in scores))
         axes.set_title(found.name)
         axes.set_title(beside, loc="right", fontsize=8.5, fontweight="normal")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
@@ -171,9 +207,20 @@ def _roc(axes: Axes, found: ClassMetrics, column: NDArray[np.int8], scores: NDAr
     return f"AUROC {decimals(found.auroc)}"
 
 
-def _reliability(axes: Axes, found: ClassMetrics, column: NDArray[np.int8], scores: NDArray[np.float64]) -> str:
+def _reliability(
+    axes: Axes,
+    _: ClassMetrics,
+    column: NDArray[np.int8],
+    scores: NDArray[np.float64],
+    uncalibrated: NDArray[np.float64] | None = None,
+) -> str:
     curve = reliability_curve(column, scores)
+    beside = f"ECE {decimals(curve.expected_calibration_error)}"
     axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=(0, (2, 2)), alpha=0.6)
+    if uncalibrated is not None:
+        before = reliability_curve(column, uncalibrated)
+        axes.plot(before.predicted, before.observed, "o-", color=_INK, linewidth=0.8, markersize=2.5, alpha=0.35)
+        beside += f", was {decimals(before.expected_calibration_error)}"
     positives = np.rint(curve.observed * curve.count).astype(int)
     wilson = [
         binomtest(int(k), int(n)).proportion_ci(method="wilson") for k, n in zip(positives, curve.count, strict=True)
@@ -183,7 +230,7 @@ def _reliability(axes: Axes, found: ClassMetrics, column: NDArray[np.int8], scor
     axes.plot(curve.predicted, curve.observed, color=_BLUE, linewidth=1, alpha=0.55)
     # The area of a point follows the logarithm of its records: counts span four orders of magnitude.
     axes.scatter(curve.predicted, curve.observed, s=6 + 9 * np.log10(curve.count), color=_BLUE, zorder=3, clip_on=False)
-    return f"ECE {decimals(found.ece)}"
+    return beside
 
 
 def _confusion(evaluation: Evaluation) -> Figure:

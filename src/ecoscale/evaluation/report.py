@@ -50,6 +50,7 @@ _CONTEXT_TITLES = {
     "dataset": "Dataset",
     "folds": "Folds",
     "thresholds": "Thresholds",
+    "calibration": "Calibration",
     "command": "Command",
 }
 
@@ -163,11 +164,18 @@ def evaluate(
     )
 
 
-def write_report(evaluation: Evaluation, labels: ArrayLike, probabilities: ArrayLike, folder: str | Path) -> Path:
+def write_report(
+    evaluation: Evaluation,
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    folder: str | Path,
+    uncalibrated: ArrayLike | None = None,
+) -> Path:
     """Write `evaluation.json`, the figures as PNG and `report.html`, which needs no other file; return its path.
 
-    `labels` and `probabilities` are those that were evaluated: the curves are drawn from them. The folder is made if
-    it is not there; files of these names in it are replaced.
+    `labels` and `probabilities` are those that were evaluated: the curves are drawn from them. With the `uncalibrated`
+    probabilities, the reliability curves show both. The folder is made if it is not there; files of these names in it
+    are replaced.
 
     Raises
     ------
@@ -180,15 +188,17 @@ def write_report(evaluation: Evaluation, labels: ArrayLike, probabilities: Array
             f"labels have shape {truth.shape}; the evaluation is of {evaluation.n_records} records and "
             f"{len(evaluation.names)} classes"
         )
+    before = None if uncalibrated is None else checked(labels, uncalibrated)[1]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     document = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     (folder / "evaluation.json").write_text(document + "\n", encoding="utf-8")
-    figures = draw_all(evaluation, truth, scores)
+    figures = draw_all(evaluation, truth, scores, before)
     for name, figure in figures.items():
         save_png(figure, folder / f"{name}.png")
     page = folder / "report.html"
-    page.write_text(_render(evaluation, {name: inline_svg(figure) for name, figure in figures.items()}), "utf-8")
+    shown = {name: inline_svg(figure) for name, figure in figures.items()}
+    page.write_text(_render(evaluation, shown, both_curves=before is not None), "utf-8")
     return page
 
 
@@ -253,7 +263,7 @@ def _title(evaluation: Evaluation) -> str:
     return " on ".join(part for part in (bundle, dataset) if part) or "Evaluation"
 
 
-def _render(evaluation: Evaluation, figures: Mapping[str, str]) -> str:
+def _render(evaluation: Evaluation, figures: Mapping[str, str], *, both_curves: bool) -> str:
     environment = Environment(
         loader=PackageLoader("ecoscale.evaluation", "templates"),
         autoescape=True,
@@ -283,6 +293,7 @@ def _render(evaluation: Evaluation, figures: Mapping[str, str]) -> str:
         optimistic=OPTIMISTIC,
         figures={name: Markup(svg) for name, svg in figures.items()},
         only_weakest=MOST_PANELS if len(shown) < len(evaluation.names) and len(shown) == MOST_PANELS else 0,
+        both_curves=both_curves,
         undefined=undefined,
         seldom=seldom,
     )

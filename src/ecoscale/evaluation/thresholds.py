@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from scipy.spatial import ConvexHull
 from sklearn.metrics import precision_recall_curve
 
 from ecoscale.evaluation._arrays import (
@@ -118,9 +119,56 @@ def _choose_one(column: NDArray[np.int8], scores: NDArray[np.float64], sensitivi
     else:
         good = recall >= sensitivity - 1e-12
     best = int(np.flatnonzero(good)[-1])
-    below = distinct[best - 1] if best else 0.0
-    midway = (below + distinct[best]) / 2
-    return float(midway if midway > below else distinct[best])
+    return _midway(distinct[best - 1] if best else 0.0, distinct[best])
+
+
+def operating_points(labels: ArrayLike, probabilities: ArrayLike) -> tuple[tuple[float, float, float], ...]:
+    """The thresholds of one class among which the F1-optimal one lies, whatever the prevalence.
+
+    At any prevalence, points of equal F1 lie on a straight line of the ROC plane, so that the best of all is a corner
+    of the ROC curve's convex hull (Provost and Fawcett 2001, doi 10.1023/A:1007601015854). They are few.
+
+    Parameters
+    ----------
+    labels
+        `(records,)`, 1 present, 0 absent, -1 unknown.
+    probabilities
+        `(records,)`, in [0, 1].
+
+    Returns
+    -------
+    tuple
+        `(threshold, sensitivity, specificity)` of each corner, the highest threshold first; empty for a class that
+        lacks positives or negatives.
+    """
+    truth, scores = checked(np.asarray(labels)[:, None], np.asarray(probabilities)[:, None])
+    known = truth[:, 0] >= 0
+    column, scores = truth[known, 0], scores[known, 0]
+    n_positive, n_negative = int((column == 1).sum()), int((column == 0).sum())
+    if not n_positive or not n_negative:
+        return ()
+    distinct, place = np.unique(-scores, return_inverse=True)
+    hits = np.cumsum(np.bincount(place, column == 1))
+    alarms = np.cumsum(np.bincount(place, column == 0))
+    # With both ends of the axis below the curve, only its upper side can be a corner.
+    below = np.array([[0, 0], [n_negative, 0]])
+    corners = ConvexHull(np.concatenate([np.stack([alarms, hits], axis=1), below])).vertices
+    reached = (-np.append(distinct, 0.0)).tolist()
+    return tuple(
+        (
+            _midway(reached[corner + 1], reached[corner]),
+            float(hits[corner] / n_positive),
+            float(1 - alarms[corner] / n_negative),
+        )
+        for corner in sorted(corners)
+        if corner < distinct.size
+    )
+
+
+def _midway(below: float, reached: float) -> float:
+    """A threshold between two neighbouring probabilities that lets the upper one through and the lower one not."""
+    midway = (below + reached) / 2
+    return float(midway if midway > below else reached)
 
 
 def cross_fitted_f1(
