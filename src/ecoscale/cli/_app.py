@@ -21,6 +21,7 @@ from ecoscale.cli.models import models
 from ecoscale.cli.pack import pack
 from ecoscale.cli.predict import predict
 from ecoscale.cli.prepare import prepare
+from ecoscale.cli.reproduce import reproduce
 from ecoscale.cli.runs import runs
 from ecoscale.cli.synth import synth
 from ecoscale.cli.train import train
@@ -65,7 +66,7 @@ app = typer.Typer(
 for group, verbs in (
     ("Use", (predict, info, demo)),
     ("Data", (prepare,)),
-    ("Train and measure", (train, runs, evaluate, pack)),
+    ("Train and measure", (train, runs, evaluate, pack, reproduce)),
     ("Networks", (models, complexity, design)),
     ("Make", (synth,)),
 ):

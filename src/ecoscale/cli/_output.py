@@ -135,3 +135,13 @@ def pairs(texts: list[str], option: str, form: str) -> dict[str, str]:
             raise typer.BadParameter(f"{name} is given twice", param_hint=option)
         found[name] = value
     return found
+
+
+def value(key: str, text: str) -> Any:
+    """A value as YAML reads it: numbers, lists, null, words."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise typer.BadParameter(f"{key}={text}; expected a value as YAML writes it", param_hint="--set") from None

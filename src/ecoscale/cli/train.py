@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -41,7 +41,7 @@ def train(
     """
     from rich.console import Console
 
-    from ecoscale.cli._output import pairs, tracked
+    from ecoscale.cli._output import pairs, tracked, value
     from ecoscale.datasets.processes import silent
     from ecoscale.errors import MissingExtraError
 
@@ -51,7 +51,7 @@ def train(
         raise MissingExtraError("training", error.name or "torch", "train") from error
 
     changes = {
-        key.replace(".", "__"): _value(key, text) for key, text in pairs(change or [], "--set", "KEY=VALUE").items()
+        key.replace(".", "__"): value(key, text) for key, text in pairs(change or [], "--set", "KEY=VALUE").items()
     }
     directories = {name: Path(folder) for name, folder in pairs(data, "--data", "NAME=FOLDER").items()}
     loaded = training.load_recipe(recipe, **changes)
@@ -74,13 +74,3 @@ def train(
         markup=False,
         soft_wrap=True,
     )
-
-
-def _value(key: str, text: str) -> Any:
-    """A value as YAML reads it: numbers, lists, null, words."""
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise typer.BadParameter(f"{key}={text}; expected a value as YAML writes it", param_hint="--set") from None

@@ -34,26 +34,42 @@ from ecoscale.evaluation.metrics import (
     measure,
 )
 from ecoscale.evaluation.report import Evaluation, evaluate, render_table, write_report
+from ecoscale.evaluation.seeds import (
+    MACRO,
+    SEED_METRICS,
+    Difference,
+    OverSeeds,
+    SeedComparison,
+    TrainedOnce,
+    compare_over_seeds,
+)
 from ecoscale.evaluation.thresholds import ChosenThresholds, CrossFittedF1, choose_thresholds, cross_fitted_f1
 
 __all__ = [
+    "MACRO",
     "METRICS",
     "RESAMPLED_METRICS",
+    "SEED_METRICS",
     "BootstrapIntervals",
     "ChosenThresholds",
     "ClassMetrics",
     "Confusion",
     "CrossFittedF1",
+    "Difference",
     "Evaluation",
     "EvaluationError",
     "Interval",
     "Metrics",
+    "OverSeeds",
     "PairedDifference",
     "PlattScaling",
     "ReliabilityCurve",
+    "SeedComparison",
+    "TrainedOnce",
     "bootstrap_intervals",
     "choose_thresholds",
     "class_auroc",
+    "compare_over_seeds",
     "confusion_table",
     "cross_fitted_f1",
     "decision_counts",

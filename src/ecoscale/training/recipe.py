@@ -14,6 +14,8 @@ from ecoscale.findings import CODE_FINDINGS, FINDINGS
 from ecoscale.preparation import Preparation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
@@ -182,9 +184,21 @@ class Recipe(_Section):
         """Names of the collections that the recipe reads."""
         return tuple(dict.fromkeys(part.collection for part in (*self.data.train, *self.data.validation)))
 
+    def flat(self) -> dict[str, Any]:
+        """Every key by its dotted name, as `--set` names it, with its plain value."""
+        return dict(_flat(self.model_dump(mode="json")))
+
     def to_yaml(self) -> str:
         """The whole recipe, defaults included."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=120)
+
+
+def _flat(section: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def load_recipe(path: str | Path, **changes: Any) -> Recipe:
