@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from ecoscale.complexity import measure_activation_peak, measure_complexity, report_complexity
+from ecoscale.complexity import (
+    measure_activation_peak,
+    measure_complexity,
+    measure_training_peak,
+    report_complexity,
+)
 from ecoscale.models import create_model
 
 
@@ -68,6 +73,21 @@ def test_the_peak_of_activations_is_what_must_be_held_at_once():
     # What was let go does not count: eight layers hold no more than two at a time.
     deep = nn.Sequential(*(nn.Conv1d(2, 2, 1) for _ in range(8)))
     assert measure_activation_peak(deep, 2, 100) == 4 * 100 * (2 + 2 + 2)
+
+
+def test_a_training_step_takes_the_weights_several_times_and_the_activations_of_its_batch():
+    weights = 4 * 2 * 4
+    one, ten = (measure_training_peak(nn.Conv1d(2, 4, 1, bias=False), 2, 100, size) for size in (1, 10))
+    # The weights and Adam's two moments; the signals, the output and its sum.
+    assert one == 3 * weights + 4 * 100 * (2 + 4) + 4
+    assert ten - one == 9 * 4 * 100 * (2 + 4)
+    # Where weights outweigh signals, their gradient is what comes on top.
+    wide = nn.Conv1d(200, 1000, 1, bias=False)
+    assert 4 * 4 * 200_000 <= measure_training_peak(wide, 200, 2, 1) < 4.1 * 4 * 200_000
+    # What each layer read is kept until it is gone back through.
+    deep = nn.Sequential(*(nn.Sequential(nn.Conv1d(2, 2, 1), nn.ReLU()) for _ in range(8)))
+    assert measure_training_peak(deep, 2, 100, 1) > 8 * 4 * 100 * 2
+    assert all(p.grad is None for p in deep.parameters())
 
 
 def test_a_report_says_all_of_a_network():

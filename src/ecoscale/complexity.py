@@ -126,6 +126,21 @@ def measure_activation_peak(network: nn.Module, n_leads: int, n_samples: int) ->
     return live.peak
 
 
+def measure_training_peak(network: nn.Module, n_leads: int, n_samples: int, batch_size: int) -> int:
+    """Most bytes that one step of training takes at once, in float32, as torch runs it layer by layer.
+
+    The weights and Adam's two moments throughout, and the activations of a whole batch and the gradients as they come
+    and go; not the workspaces of convolutions, nor what the allocator keeps in reserve.
+    """
+    own = copy.deepcopy(network).to("meta").train()
+    parameters = sum(p.numel() * p.element_size() for p in own.parameters())
+    buffers = sum(b.numel() * b.element_size() for b in own.buffers())
+    with _LiveBytes() as live:
+        live.watch(signals := torch.zeros(batch_size, n_leads, n_samples, device="meta"))
+        own(signals).sum().backward()
+    return 3 * parameters + buffers + live.peak
+
+
 class _LiveBytes(TorchDispatchMode):
     """Bytes of the tensors that operations made and that are still held."""
 

@@ -22,6 +22,7 @@ from ecoscale.cli.models import models
 from ecoscale.cli.pack import pack
 from ecoscale.cli.predict import predict
 from ecoscale.cli.prepare import prepare
+from ecoscale.cli.reproduce import reproduce
 from ecoscale.cli.runs import runs
 from ecoscale.cli.synth import synth
 from ecoscale.cli.train import train
@@ -66,7 +67,7 @@ app = typer.Typer(
 for group, verbs in (
     ("Use", (predict, info, demo)),
     ("Data", (prepare,)),
-    ("Train and measure", (train, runs, evaluate, benchmark, pack)),
+    ("Train and measure", (train, runs, evaluate, benchmark, reproduce, pack)),
     ("Networks", (models, complexity, design)),
     ("Make", (synth,)),
 ):

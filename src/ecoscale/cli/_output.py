@@ -161,14 +161,19 @@ def pairs(texts: list[str], option: str, form: str) -> dict[str, str]:
     return found
 
 
-def recipe_changes(texts: list[str] | None) -> dict[str, Any]:
-    """What `--set KEY=VALUE` changes, as `load_recipe` takes it; values as YAML reads them: numbers, lists, words."""
+def changes(texts: list[str] | None) -> dict[str, Any]:
+    """What `--set KEY=VALUE` changes, by key; values as YAML reads them: numbers, lists, words."""
     import yaml
 
-    changes: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, text in pairs(texts or [], "--set", "KEY=VALUE").items():
         try:
-            changes[key.replace(".", "__")] = yaml.safe_load(text)
+            found[key] = yaml.safe_load(text)
         except yaml.YAMLError:
             raise typer.BadParameter(f"{key}={text}; expected a value as YAML writes it", param_hint="--set") from None
-    return changes
+    return found
+
+
+def recipe_changes(texts: list[str] | None) -> dict[str, Any]:
+    """What `--set KEY=VALUE` changes in a recipe, as `load_recipe` takes it."""
+    return {key.replace(".", "__"): value for key, value in changes(texts).items()}

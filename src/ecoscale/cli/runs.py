@@ -158,18 +158,14 @@ def _figures(run: Run) -> dict[str, Any]:
 def _differences(found: list[Run]) -> list[dict[str, Any]]:
     """Of each run, the keys of its recipe in which the runs differ."""
     shown = {"name", "description", "model.name"}
-    flat = [dict(_flat(run.recipe.model_dump(mode="json"))) for run in found]
+    flat = [{key: _plain(value) for key, value in run.recipe.flat().items()} for run in found]
     keys = [key for key in dict.fromkeys(key for recipe in flat for key in recipe) if key not in shown]
     differing = [key for key in keys if len({str(recipe.get(key)) for recipe in flat}) > 1]
     return [{key: recipe.get(key) for key in differing} for recipe in flat]
 
 
-def _flat(section: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", str(value) if isinstance(value, list | dict) else value
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, list | dict) else value
 
 
 def _in_words(value: Any) -> str:

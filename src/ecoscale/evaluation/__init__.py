@@ -30,6 +30,15 @@ from ecoscale.evaluation.metrics import (
 )
 from ecoscale.evaluation.reliability import ReliabilityCurve, expected_calibration_error, reliability_curve
 from ecoscale.evaluation.report import Evaluation, evaluate, render_table, write_report
+from ecoscale.evaluation.seeds import (
+    MACRO,
+    SEED_METRICS,
+    Difference,
+    OverSeeds,
+    SeedComparison,
+    TrainedOnce,
+    compare_over_seeds,
+)
 from ecoscale.evaluation.thresholds import (
     ChosenThresholds,
     CrossFittedF1,
@@ -39,24 +48,31 @@ from ecoscale.evaluation.thresholds import (
 )
 
 __all__ = [
+    "MACRO",
     "METRICS",
     "RESAMPLED_METRICS",
+    "SEED_METRICS",
     "BootstrapIntervals",
     "CalibrationComparison",
     "ChosenThresholds",
     "ClassMetrics",
     "Confusion",
     "CrossFittedF1",
+    "Difference",
     "Evaluation",
     "EvaluationError",
     "Interval",
     "Metrics",
+    "OverSeeds",
     "PairedDifference",
     "ReliabilityCurve",
+    "SeedComparison",
+    "TrainedOnce",
     "bootstrap_intervals",
     "choose_thresholds",
     "class_auroc",
     "compare_calibrations",
+    "compare_over_seeds",
     "confusion_table",
     "cross_fitted_f1",
     "decision_counts",

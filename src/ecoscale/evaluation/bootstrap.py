@@ -207,7 +207,7 @@ def bootstrap_intervals(
     """
     truth, scores = checked(labels, probabilities)
     names = checked_names(names, truth.shape[1])
-    _check_plan(n_resamples, level)
+    check_plan(n_resamples, level)
     blocks = [
         weighted_metrics(truth, scores, thresholds, times)
         for times in patient_multiplicities(patients, truth.shape[0], n_resamples, seed)
@@ -217,13 +217,13 @@ def bootstrap_intervals(
     return BootstrapIntervals(
         classes={
             name: {
-                metric: _interval(estimates[metric][0, position], resampled[metric][:, position], level)
+                metric: interval(estimates[metric][0, position], resampled[metric][:, position], level)
                 for metric in RESAMPLED_METRICS
             }
             for position, name in enumerate(names)
         },
         macro={
-            metric: _interval(mean_of_defined(estimates[metric])[0], mean_of_defined(resampled[metric]), level)
+            metric: interval(mean_of_defined(estimates[metric])[0], mean_of_defined(resampled[metric]), level)
             for metric in RESAMPLED_METRICS
         },
         level=level,
@@ -268,7 +268,7 @@ def paired_difference(
     truth, scores_first = checked(labels, first)
     _, scores_second = checked(labels, second)
     names = checked_names(names, truth.shape[1])
-    _check_plan(n_resamples, level)
+    check_plan(n_resamples, level)
 
     def difference(times: NDArray[np.int32]) -> dict[str, NDArray[np.float64]]:
         one = weighted_metrics(truth, scores_first, thresholds_first, times)
@@ -282,13 +282,13 @@ def paired_difference(
     return PairedDifference(
         classes={
             name: {
-                metric: _interval(estimates[metric][0, position], resampled[metric][:, position], level)
+                metric: interval(estimates[metric][0, position], resampled[metric][:, position], level)
                 for metric in RESAMPLED_METRICS
             }
             for position, name in enumerate(names)
         },
         macro={
-            metric: _interval(mean_of_defined(estimates[metric])[0], macro[metric], level)
+            metric: interval(mean_of_defined(estimates[metric])[0], macro[metric], level)
             for metric in RESAMPLED_METRICS
         },
         first_better={
@@ -302,14 +302,16 @@ def paired_difference(
     )
 
 
-def _check_plan(n_resamples: int, level: float) -> None:
+def check_plan(n_resamples: int, level: float) -> None:
+    """Raise `EvaluationError` unless there is a resample and the level lies in (0, 1)."""
     if n_resamples < 1 or not 0 < level < 1:
         raise EvaluationError(
             f"n_resamples is {n_resamples} and level {level}; expected at least one resample and a level in (0, 1)"
         )
 
 
-def _interval(estimate: float, resampled: NDArray[np.float64], level: float) -> Interval:
+def interval(estimate: float, resampled: NDArray[np.float64], level: float) -> Interval:
+    """The percentile interval of what resamples gave `(resamples,)`, those left out in which it is NaN."""
     defined = resampled[~np.isnan(resampled)]
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) if defined.size else (np.nan, np.nan)
     return Interval(float(estimate), float(low), float(high), 1 - defined.size / resampled.size)

@@ -21,7 +21,7 @@ from ecoscale.evaluation.metrics import decimals
 from ecoscale.evaluation.reliability import reliability_curve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import IO
@@ -112,6 +112,34 @@ def _lay_out(figure: Figure) -> None:
     """Once: all forms that a figure is saved in have its size."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+
+
+def draw_over_cost(points: Sequence[Mapping[str, Any]], x_label: str, y_label: str) -> Figure:
+    """A figure of merit over a cost on a logarithmic axis.
+
+    Each point has `title`, `cost`, `interval` (an `Interval`), `each` (the single values that it is the mean of) and
+    `baseline`, which draws it in vermilion.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+        axes = figure.subplots()
+        for point in points:
+            cost, interval = point["cost"], point["interval"]
+            colour = _VERMILION if point["baseline"] else _BLUE
+            axes.vlines(cost, interval.low, interval.high, color=colour, linewidth=3, alpha=0.3)
+            axes.plot(cost, interval.estimate, "o", color=colour, markersize=7)
+            axes.plot([cost] * len(point["each"]), point["each"], ".", color=_INK, markersize=3)
+            axes.annotate(
+                point["title"],
+                (cost, interval.estimate),
+                xytext=(7, 5),
+                textcoords="offset points",
+                fontsize=8,
+                color=colour,
+            )
+        axes.set(xscale="log", xlabel=x_label, ylabel=y_label)
+        axes.margins(x=0.35)
+    return figure
 
 
 def save_png(figure: Figure, to: Path | IO[bytes]) -> None:

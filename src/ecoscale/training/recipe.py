@@ -14,6 +14,8 @@ from ecoscale.findings import CODE_FINDINGS, FINDINGS
 from ecoscale.preparation import Preparation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
@@ -222,9 +224,21 @@ class Recipe(_Section):
         """Names of the collections that the recipe reads."""
         return tuple(dict.fromkeys(part.collection for part in (*self.data.train, *self.data.validation)))
 
+    def flat(self) -> dict[str, Any]:
+        """Every key by its dotted name, as `--set` names it, with its plain value."""
+        return dict(_flat(self.model_dump(mode="json")))
+
     def to_yaml(self) -> str:
         """The whole recipe, defaults included."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=120)
+
+
+def _flat(section: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def load_recipe(path: str | Path, **changes: Any) -> Recipe:
@@ -257,11 +271,15 @@ def load_recipe(path: str | Path, **changes: Any) -> Recipe:
         raise RecipeError(f"{path}: not a valid recipe\n" + "\n".join(problems)) from error
 
 
+def recipes_folder() -> Path:
+    """The recipes that come with ecoscale: in a clone they lie beside src, and a wheel carries them."""
+    installed = Path(__file__).parents[1] / "recipes"
+    return installed if installed.is_dir() else Path(__file__).parents[3] / "recipes"
+
+
 def packaged_recipes() -> dict[str, Path]:
     """The recipes that come with ecoscale, such as `ptbxl/benchmark`, by their names."""
-    installed = Path(__file__).parents[1] / "recipes"
-    # In a clone they lie beside src; a wheel carries them.
-    folder = installed if installed.is_dir() else Path(__file__).parents[3] / "recipes"
+    folder = recipes_folder()
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
 
 
