@@ -20,6 +20,7 @@ def message(result):
     [
         (["code15"], "Invalid value for DIR: give the folder of the collection"),
         (["code15", "--estimate", "--report"], "--estimate and --report exclude each other"),
+        (["code15", "--report", "--seeds", "2"], "--report is of the runs that are there, as they are; leave --seeds"),
         (["code15", "--estimate", "--set", "seed"], "Invalid value for --set: 'seed'; expected KEY=VALUE"),
         (["code15", "--estimate", "--models", "resnet"], "error: code15 has no network resnet; it has ecoscalenet"),
         (["code16", "--estimate"], "error: code16/protocol.yaml: not found; give one of code15, or a folder"),

@@ -89,6 +89,8 @@ def reproduce(
 
     if only_estimate and only_report:
         raise typer.BadParameter("--estimate and --report exclude each other")
+    if only_report and (seeds is not None or change):
+        raise typer.BadParameter("--report is of the runs that are there, as they are; leave --seeds and --set out")
     if directory is None and not only_estimate and not only_report:
         raise typer.BadParameter("give the folder of the collection", param_hint="DIR")
     try:

@@ -126,9 +126,9 @@ def compare(
         there = {network: [run for run in own if predictions(run, name).exists()] for network, own in runs.items()}
         if there := {network: own for network, own in there.items() if own}:
             external = _measured(there, networks, name, n_resamples)
-    titles = {run.environment["stores"][protocol.collection]["records"] for own in runs.values() for run in own}
-    if titles != {protocol.records}:
-        counts = ", ".join(f"{count:,}" for count in sorted(titles))
+    stored = {run.environment["stores"][protocol.collection]["records"] for own in runs.values() for run in own}
+    if stored != {protocol.records}:
+        counts = ", ".join(f"{count:,}" for count in sorted(stored))
         title = list_collections()[protocol.collection].title
         remarks.append(f"the store holds {counts} records; {title} as published has {protocol.records:,}")
     return Comparison(protocol, networks, _reductions(protocol), test, external, tuple(remarks), command)

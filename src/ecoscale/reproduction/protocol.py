@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -222,9 +222,7 @@ def make_plan(
                     f"{protocol.recipe_path(name)}: {what} differs from that of {protocol.recipe_path(chosen[0])}; "
                     "networks are compared on the same input and output"
                 )
-    return Plan(
-        protocol, folder, {name: _placed(recipe, plan.split) for name, recipe in plan.recipes.items()}, plan.seeds
-    )
+    return replace(plan, recipes={name: _placed(recipe, plan.split) for name, recipe in plan.recipes.items()})
 
 
 def _placed(recipe: Recipe, split: Path) -> Recipe:
