@@ -50,15 +50,16 @@ def _panel(axes: Axes, report: BenchmarkReport, task: Task) -> None:
     for one in report.published_on(task):
         if one.network is None:
             axes.axhline(one.macro_auroc, color=_THEIRS, linewidth=0.7, linestyle=(0, (2, 3)))
-            place = {"xy": (1, one.macro_auroc), "xycoords": axes.get_yaxis_transform()}
-            axes.annotate(one.model, **place, xytext=(-2, 2), textcoords="offset points", ha="right", fontsize=6)
+            at = axes.get_yaxis_transform()
+            axes.text(0.01, one.macro_auroc, one.model, transform=at, va="bottom", fontsize=6, color=_THEIRS)
         else:
             x = _macs(one.network, len(task.names)) / 1e6
             axes.plot(x, one.macro_auroc, "o", color=_THEIRS, fillstyle="none", markersize=6)
             place = (x, one.macro_auroc)
             axes.annotate(one.model, place, xytext=(6, -9), textcoords="offset points", fontsize=7, color=_THEIRS)
     axes.set_xscale("log")
-    axes.margins(x=0.25)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.margins(x=0.35)
     axes.set_title(task.name)
     axes.set_xlabel("MMAC for one record")
     fold = report.protocol.folds.test
