@@ -11,7 +11,7 @@ from ecoscale.bundle import Bundle, write_bundle
 from ecoscale.errors import BundleError
 from ecoscale.inference import Classifier
 
-FILES = ("model.onnx", "selftest.npz", "README.md")
+FILES = ("model.onnx", "selftest.npz", "README.md", "weights.safetensors")
 
 
 @pytest.fixture
@@ -49,11 +49,19 @@ def test_a_copy_is_as_good_as_the_original(copy, tiny_bundle):
     assert Bundle.load(str(copy)).title == tiny_bundle.title
 
 
-def test_a_bundle_is_four_files_that_cannot_run_code(tiny_bundle):
+def test_a_bundle_is_five_files_that_cannot_run_code(tiny_bundle):
     assert sorted(path.name for path in tiny_bundle.path.iterdir()) == sorted(("bundle.json", *FILES))
     with np.load(tiny_bundle.path / "selftest.npz", allow_pickle=False) as arrays:
         assert {arrays[name].dtype.kind for name in arrays} == {"f"}
     assert set(tiny_bundle.manifest.files) == set(FILES)
+
+
+def test_a_bundle_without_weights_is_whole_and_says_so(again, tiny_bundle):
+    bundle = again()
+    assert bundle.weights is None
+    assert set(bundle.manifest.files) == {*FILES} - {"weights.safetensors"}
+    signal, logits = tiny_bundle.self_test()
+    np.testing.assert_allclose(Classifier(bundle, threads=1).logits(signal), logits, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,8 +1,9 @@
 """The artefact that is shipped: a network in ONNX with everything needed to use it rightly.
 
 A bundle is a folder: `model.onnx` (input `signal` `(batch, leads, samples)`, output `logits` `(batch, findings)`),
-`bundle.json` (the `Manifest`), `selftest.npz` (an input and the logits it gave when packed) and `README.md`, the model
-card. Nothing in it can run code. Every file's SHA-256 stands in the manifest, and the manifest's own in itself.
+`bundle.json` (the `Manifest`), `selftest.npz` (an input and the logits it gave when packed), `README.md`, the model
+card, and `weights.safetensors`, which only training on needs and bundles from before it lack. Nothing in it can run
+code. Every file's SHA-256 stands in the manifest, and the manifest's own in itself.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MANIFEST, MODEL, SELF_TEST, CARD = "bundle.json", "model.onnx", "selftest.npz", "README.md"
+WEIGHTS = "weights.safetensors"
 SCHEMA = 1
 
 
@@ -105,6 +107,7 @@ class Bundle:
         for name in (MODEL, SELF_TEST, CARD):
             if name not in manifest.files:
                 raise BundleError(f"{folder / MANIFEST}: files lists no checksum of {name}; pack the bundle again")
+        for name in (MODEL, SELF_TEST, CARD, *([WEIGHTS] if WEIGHTS in manifest.files else [])):
             try:
                 found = _sha256((folder / name).read_bytes())
             except OSError as error:
@@ -127,6 +130,11 @@ class Bundle:
     def model(self) -> Path:
         """The network."""
         return self.path / MODEL
+
+    @property
+    def weights(self) -> Path | None:
+        """The network's weights as it was trained (`ecoscale.models`); None in a bundle without them."""
+        return self.path / WEIGHTS if WEIGHTS in self.manifest.files else None
 
     def self_test(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Input `(batch, leads, samples)` and the logits `(batch, findings)` that it must give.
@@ -166,14 +174,19 @@ def write_bundle(
     model: bytes,
     self_test: Mapping[str, NDArray[np.float32]],
     card: str,
+    weights: bytes | None = None,
 ) -> Bundle:
-    """Write a bundle, checksums filled in. `self_test` holds `signal` and `logits`."""
+    """Write a bundle, checksums filled in. `self_test` holds `signal` and `logits`; `weights` are in safetensors."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL).write_bytes(model)
     with (folder / SELF_TEST).open("wb") as stream:
         np.savez_compressed(stream, signal=self_test["signal"], logits=self_test["logits"])
     (folder / CARD).write_text(card, encoding="utf-8")
-    sums = {name: _sha256((folder / name).read_bytes()) for name in (MODEL, SELF_TEST, CARD)}
+    written = [MODEL, SELF_TEST, CARD]
+    if weights is not None:
+        (folder / WEIGHTS).write_bytes(weights)
+        written.append(WEIGHTS)
+    sums = {name: _sha256((folder / name).read_bytes()) for name in written}
     # Through JSON first, so that the digest is taken of what a reader will see.
     signed = Manifest.model_validate_json(manifest.model_copy(update={"files": sums, "checksum": ""}).model_dump_json())
     signed = signed.model_copy(update={"checksum": signed.digest()})

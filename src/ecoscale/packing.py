@@ -16,7 +16,7 @@ from ecoscale.datasets import list_collections, named_collection
 from ecoscale.datasets.synthetic import synthetic_ecg
 from ecoscale.errors import RecipeError
 from ecoscale.evaluation import choose_thresholds, evaluate, fit_platt
-from ecoscale.export import export_onnx
+from ecoscale.export import export_onnx, export_weights
 from ecoscale.findings import DISCLAIMER, FINDINGS
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def measure_run(run: Run, sensitivity: float | None = None) -> MeasuredRun:
         target=sensitivity,
         names=recipe.findings,
     )
-    part = describe_parts(recipe.data.validation)
+    part = _validated_on(run)
     how = "F1-optimal" if sensitivity is None else f"the highest with a sensitivity of {sensitivity:g}"
     chosen = f"{how} for each finding on the validation part ({part}), after calibration"
     evaluation = evaluate(
@@ -102,9 +102,10 @@ def pack(
         _refuse_other_validation(run, other)
     measured, others = measure_run(run, sensitivity), [measure_run(other, sensitivity) for other in beside]
     recipe, preparation = run.recipe, run.preparation
-    part = describe_parts(recipe.data.validation)
+    part = _validated_on(run)
     self_test = _self_test_signals(preparation)
-    exported = export_onnx(run.load_network(), self_test)
+    network = run.load_network()
+    exported = export_onnx(network, self_test)
     manifest = Manifest(
         name=name or recipe.name,
         version=version,
@@ -154,6 +155,7 @@ def pack(
         exported.onnx,
         {"signal": self_test, "logits": exported.logits},
         model_card(manifest, measured, others),
+        export_weights(network, self_test),
     )
 
 
@@ -175,6 +177,10 @@ def _title(recipe: Recipe, finding: str) -> str:
 def _snomed(recipe: Recipe, finding: str) -> str | None:
     # A class may be called as a finding is and be another thing: PTB-XL's subclass STTC is one of several in STTC.
     return FINDINGS[finding].snomed if recipe.task is None and finding in FINDINGS else None
+
+
+def _validated_on(run: Run) -> str:
+    return run.validated_on or describe_parts(run.recipe.data.validation)
 
 
 def describe_parts(parts: Iterable[Part]) -> str:
@@ -201,7 +207,9 @@ def model_card(manifest: Manifest, measured: MeasuredRun, others: Sequence[Measu
         recipe=recipe,
         rows=[measured, *others] if others else [],
         training=describe_parts(recipe.data.train),
-        validation=describe_parts(recipe.data.validation),
+        validation=_validated_on(measured.run),
+        cross_validated=measured.run.validated_on is not None,
+        begun=measured.run.environment.get("pretrained"),
         collections=[list_collections()[name] for name in recipe.collections],
         disclaimer=DISCLAIMER,
     )

@@ -57,12 +57,15 @@ def predict(
     import sys
 
     from ecoscale.cli._results import write_results
+    from ecoscale.ecg import LEADS
     from ecoscale.formats import find_recordings
     from ecoscale.inference import Classifier
 
     options = stated(rate, unit, leads)
     recordings = find_recordings(paths, tables={"rate", "unit"} <= options.keys())
     classifier = Classifier.load(bundle, threads=threads, thresholds=_thresholds(threshold or []))
+    # A bundle for a watch reads what a watch writes.
+    options["fewer_leads"] = set(classifier.preparation.leads) != set(LEADS)
     results = classifier.classify((_Stated(recording, options) for recording in recordings), batch_size)
     # Results that appear in the terminal are their own progress.
     counted = tracked(results, "classifying", show=output is not None or not sys.stdout.isatty())

@@ -50,9 +50,8 @@ def train(
     except ModuleNotFoundError as error:
         raise MissingExtraError("training", error.name or "torch", "train") from error
 
-    changes = {
-        key.replace(".", "__"): _value(key, text) for key, text in pairs(change or [], "--set", "KEY=VALUE").items()
-    }
+    given = pairs(change or [], "--set", "KEY=VALUE")
+    changes = {key.replace(".", "__"): recipe_value(key, text) for key, text in given.items()}
     directories = {name: Path(folder) for name, folder in pairs(data, "--data", "NAME=FOLDER").items()}
     loaded = training.load_recipe(recipe, **changes)
     folder = out or Path("runs") / loaded.name
@@ -76,7 +75,7 @@ def train(
     )
 
 
-def _value(key: str, text: str) -> Any:
+def recipe_value(key: str, text: str) -> Any:
     """A value as YAML reads it: numbers, lists, null, words."""
     import yaml
 

@@ -9,11 +9,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ecoscale.datasets import in_part, named_collection
-from ecoscale.errors import DatasetError, ModelError, RecipeError
+from ecoscale.errors import DatasetError, EcoscaleError, ModelError, RecipeError
 from ecoscale.findings import CODE_FINDINGS, FINDINGS
 from ecoscale.preparation import Preparation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
@@ -26,10 +28,13 @@ class _Section(BaseModel):
 
 
 class ModelSection(_Section):
-    """Which network, by its registered name, and its options."""
+    """Which network, by its registered name, and its options; and what its training begins from."""
 
     name: str
     config: dict[str, Any] = {}
+    pretrained: Annotated[
+        str | None, Field(description="a bundle, a run's folder or a file of weights (ecoscale.training.pretrained)")
+    ] = None
 
 
 class Part(_Section):
@@ -106,6 +111,9 @@ class Optimisation(_Section):
         Field(description="of training: bf16 computes in bfloat16 where that is safe; validation is always in float32"),
     ] = "32"
     ema_decay: Annotated[float | None, Field(gt=0, lt=1, description="moving average of the weights, each step")] = None
+    features_factor: Annotated[
+        float, Field(gt=0, le=1, description="of the learning rate, for all weights but the head's")
+    ] = 1.0
 
 
 class Recipe(_Section):
@@ -124,6 +132,16 @@ class Recipe(_Section):
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, content: Any) -> Any:
+        from ecoscale.training.pretrained import complete
+
+        try:
+            return complete(content) if isinstance(content, dict) else content
+        except EcoscaleError as error:
+            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _known(self) -> Recipe:
@@ -204,6 +222,11 @@ def load_recipe(path: str | Path, **changes: Any) -> Recipe:
             if not isinstance(section, dict):
                 raise RecipeError(f"{path}: {parent}: expected a mapping, found {section!r}")
         section[last] = value
+    return validated_recipe(content, str(path))
+
+
+def validated_recipe(content: Mapping[str, Any], source: str) -> Recipe:
+    """The recipe that says this. Raises `RecipeError` naming `source` and each key that is wrong."""
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -214,7 +237,7 @@ def load_recipe(path: str | Path, **changes: Any) -> Recipe:
             + (f" (found {problem['input']!r})" if problem["type"] not in ("missing", "value_error") else "")
             for problem in error.errors()
         ]
-        raise RecipeError(f"{path}: not a valid recipe\n" + "\n".join(problems)) from error
+        raise RecipeError(f"{source}: not a valid recipe\n" + "\n".join(problems)) from error
 
 
 def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
