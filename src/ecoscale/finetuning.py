@@ -45,8 +45,8 @@ RECIPE, SPLIT, ANSWERS = "recipe.yaml", "split.csv", "cross-validation.npz"
 AUGMENTATION: dict[str, float] = {"gain": 0.2, "noise": 0.03, "wander": 0.1, "crop": 0.2}
 OPTIMISATION: dict[str, Any] = {"epochs": 20, "batch_size": 16, "learning_rate": 3e-3, "warmup": 0.2}
 """What docs/finetuning.md measures to be good for some hundred records."""
-FROM_SCRATCH: dict[str, Any] = {"epochs": 40}
-"""A network that knows nothing yet takes longer."""
+FROM_SCRATCH = 2
+"""Times as many epochs: a network that knows nothing yet takes longer."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ def finetune(
     changes: Mapping[str, Any] | None = None,
     name: str | None = None,
     seed: int = 0,
+    cross_validate: bool = True,
     beside_scratch: bool = False,
     resume: bool = False,
     progress: Progress = silent,
@@ -148,6 +149,9 @@ def finetune(
         Of the bundle; by default that of `out`.
     seed
         Of the parts and of the training.
+    cross_validate
+        Whether to train a network for each part left out. Without it the figures are of the one part on which the
+        final network's epoch and thresholds are chosen: optimistic, and the bundle's card says so.
     beside_scratch
         Whether to train as many networks from nothing too, for twice the epochs, and to measure the difference.
     resume
@@ -194,25 +198,23 @@ def finetune(
     (out / RECIPE).write_text(whole.to_yaml(), encoding="utf-8")
 
     plans = [tuned, *([_from_scratch(tuned, whole)] if beside_scratch else [])]
+    left_out = range(1, parts + 1) if cross_validate else ()
     jobs = {
         plan.run_without(part).name: (plan, part)
         for plan in plans
-        for part in (*range(1, parts + 1), *([None] if plan is tuned else []))
+        for part in (*left_out, *([None] if plan is tuned or not cross_validate else []))
     }
     for job in progress(jobs, "training", len(jobs)):
         _train(*jobs[job], {"folder": directory})
-    run = CrossValidatedRun(tuned.run_without(None), _answers(tuned, store, chosen), parts)
-    np.savez_compressed(out / ANSWERS, allow_pickle=False, **run.answers)
+    run, *scratch = [_measured(plan, store, cross_validate=cross_validate) for plan in plans]
     bundle = pack(run, out / "bundle")
     evaluation = Evaluation.from_dict(bundle.manifest.metrics)
     remarks = tuple(_remarks(begins, collection, store, read))
     kept = kept_outputs(begins, chosen)
-    if not beside_scratch:
+    if not scratch:
         return FineTuned(bundle, out / RECIPE, evaluation, kept, remarks)
-    scratch = CrossValidatedRun(plans[1].run_without(1), _answers(plans[1], store, chosen), parts)
-    return FineTuned(
-        bundle, out / RECIPE, evaluation, kept, remarks, measure_run(scratch).evaluation, _difference(run, scratch)
-    )
+    rival, difference = measure_run(scratch[0]).evaluation, _difference(run, scratch[0])
+    return FineTuned(bundle, out / RECIPE, evaluation, kept, remarks, rival, difference)
 
 
 def _findings(collection: Folder, asked: Sequence[str] | None) -> tuple[str, ...]:
@@ -280,7 +282,8 @@ def _from_scratch(tuned: _Plan, whole: Recipe) -> _Plan:
     """The same network, preparation and training, but from nothing and for longer; its scale is the records' own."""
     content = whole.model_dump(mode="json")
     content["model"] |= {"pretrained": None}
-    content["optimisation"] |= FROM_SCRATCH
+    content["optimisation"]["epochs"] *= FROM_SCRATCH
+    content["optimisation"]["features_factor"] = 1.0
     return _Plan(content, tuned.folder, tuned.n_parts, "scratch-")
 
 
@@ -293,6 +296,16 @@ def _train(plan: _Plan, part: int | None, directories: Mapping[str, Path]) -> No
     if begun and len(Run(folder).history) == recipe.optimisation.epochs and Run(folder).recipe == recipe:
         return
     train(recipe, directories, folder, stores=plan.folder / "stores", resume=begun, show_progress=False)
+
+
+def _measured(plan: _Plan, store: PreparedStore, *, cross_validate: bool) -> Run:
+    """The run whose `validation` the figures are of: all records, or those of the final network's part."""
+    if not cross_validate:
+        return Run(plan.run_without(None))
+    final = plan.run_without(1 if plan.prefix else None)
+    run = CrossValidatedRun(final, _answers(plan, store, Run(final).recipe.findings), plan.n_parts)
+    np.savez_compressed(plan.folder / f"{plan.prefix}{ANSWERS}", allow_pickle=False, **run.answers)
+    return run
 
 
 def _answers(plan: _Plan, store: PreparedStore, findings: Sequence[str]) -> dict[str, np.ndarray]:

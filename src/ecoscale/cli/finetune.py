@@ -36,6 +36,10 @@ def finetune(
     ] = None,
     name: Annotated[str | None, typer.Option(help="The new bundle's name.", show_default="that of --out")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the parts and of the training.")] = 0,
+    cross_validate: Annotated[
+        bool,
+        typer.Option("--cross-validate/--once", help="A network for each part left out; or only the final one."),
+    ] = True,
     beside_scratch: Annotated[
         bool, typer.Option("--beside-scratch", help="Train from nothing too, and show the difference.")
     ] = False,
@@ -76,6 +80,7 @@ def finetune(
         changes={key: recipe_value(key, text) for key, text in pairs(change or [], "--set", "KEY=VALUE").items()},
         name=name,
         seed=seed,
+        cross_validate=cross_validate,
         beside_scratch=beside_scratch,
         resume=resume,
         progress=silent if quiet else tracked,

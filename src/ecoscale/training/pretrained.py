@@ -214,15 +214,7 @@ def load_pretrained(network: Network, base: Pretrained, outputs: Sequence[str], 
                 state[key] = state[key][:, columns]
     for key in ("head.weight", "head.bias"):
         state[key] = _head(state.get(key), own[key], base.outputs, outputs)
-    try:
-        take_weights(network, state, base.source)
-    except ModelError as error:
-        if base.preparation is not None and tuple(leads) != base.preparation.leads:
-            raise ModelError(
-                f"{base.source}: its network cannot be given {len(leads)} of {len(base.preparation.leads)} leads, "
-                f"because more than its first layer depends on their number: train on all of them ({error})"
-            ) from error
-        raise
+    take_weights(network, state, base.source)
 
 
 def _reading_leads(base: Pretrained, n_leads: int) -> list[str]:
