@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 from ecoscale import read_ecg
-from ecoscale.datasets import open_collection
 from ecoscale.datasets.splits import read_split
 from ecoscale.errors import RecipeError
 from ecoscale.evaluation import macro_auroc
 from ecoscale.finetuning import ANSWERS, RECIPE, SPLIT, finetune
 from ecoscale.inference import Classifier
-from ecoscale.measuring import choose_records, classify_records
 from ecoscale.training import Run, load_recipe
 from ecoscale.training.pretrained import open_pretrained
 
@@ -94,13 +92,6 @@ def test_what_has_ended_is_not_repeated(tuned, tiny_bundle, watch, out):
     assert written == {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("history.csv")}
     with pytest.raises(RecipeError, match=r"holds a fine-tuning already; go on with it \(--resume\)"):
         finetune(tiny_bundle.path, watch, out)
-
-
-def test_a_measurement_knows_what_the_bundle_had_seen_before_it_was_tuned(tuned, code15):
-    collection = open_collection(code15, "code15")
-    classified = classify_records(tuned.bundle, collection, choose_records(collection, share=(0, 0.1)))
-    assert classified.trained_on == len(classified.records) > 0
-    assert "records were trained on" in classified.exposure[0]
 
 
 @pytest.mark.parametrize(

@@ -40,13 +40,21 @@ if TYPE_CHECKING:
 
 FEWEST_PARTS = 3
 """To train on, to choose the epoch on, and to measure on."""
+FEWEST_MEASURED = 5
+"""Patients, since the cross-fitted F1 takes each fifth's thresholds from the others."""
 RECIPE, SPLIT, ANSWERS = "recipe.yaml", "split.csv", "cross-validation.npz"
 
 AUGMENTATION: dict[str, float] = {"gain": 0.2, "noise": 0.03, "wander": 0.1, "crop": 0.2}
-OPTIMISATION: dict[str, Any] = {"epochs": 20, "batch_size": 16, "learning_rate": 3e-3, "warmup": 0.2}
+OPTIMISATION: dict[str, Any] = {
+    "epochs": 10,
+    "batch_size": 16,
+    "learning_rate": 1e-2,
+    "features_factor": 0.1,
+    "warmup": 0.2,
+}
 """What docs/finetuning.md measures to be good for some hundred records."""
-FROM_SCRATCH = 2
-"""Times as many epochs: a network that knows nothing yet takes longer."""
+FROM_SCRATCH, SCRATCH_RATE = 2, 3e-3
+"""Times as many epochs, since a network that knows nothing yet takes longer; at the learning rate of recipes."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +201,7 @@ def finetune(
     tuned = _Plan(_changed(content, changes or {}), out, parts, "")
     whole = tuned.recipe(chooses=1)
     store = prepare_store(collection, whole.preparation, out / "stores", progress=progress)
-    _refuse_too_few(store, chosen, parts)
+    _refuse_too_few(store, chosen, parts, cross_validate=cross_validate)
     _write_split(store, chosen, parts, seed, out / SPLIT)
     (out / RECIPE).write_text(whole.to_yaml(), encoding="utf-8")
 
@@ -257,9 +265,15 @@ def _changed(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
     return changed
 
 
-def _refuse_too_few(store: PreparedStore, findings: Sequence[str], parts: int) -> None:
+def _refuse_too_few(store: PreparedStore, findings: Sequence[str], parts: int, *, cross_validate: bool) -> None:
     """Each part must be able to hold a patient with each finding, and one without."""
     labels, patients = store.labels(findings), store.records["patient"].to_numpy()
+    measured = len(set(patients)) // (1 if cross_validate else parts)
+    if measured < FEWEST_MEASURED:
+        raise RecipeError(
+            f"{measured} patients to measure on; expected at least {FEWEST_MEASURED}: add records"
+            + ("" if cross_validate else ", cross-validate (without --once), or take fewer parts (--parts)")
+        )
     for column, finding in enumerate(findings):
         for label, what in ((PRESENT, "with"), (ABSENT, "without")):
             n = len(set(patients[labels[:, column] == label]))
@@ -283,7 +297,7 @@ def _from_scratch(tuned: _Plan, whole: Recipe) -> _Plan:
     content = whole.model_dump(mode="json")
     content["model"] |= {"pretrained": None}
     content["optimisation"]["epochs"] *= FROM_SCRATCH
-    content["optimisation"]["features_factor"] = 1.0
+    content["optimisation"] |= {"learning_rate": SCRATCH_RATE, "features_factor": 1.0}
     return _Plan(content, tuned.folder, tuned.n_parts, "scratch-")
 
 
