@@ -99,6 +99,24 @@ def trained_run(tmp_path_factory, code15, stores, tiny_recipe) -> Run:
 
 
 @pytest.fixture(scope="session")
+def watch(tmp_path_factory) -> Path:
+    """A user's folder: lead I at 250 Hz of 36 synthetic records, two a patient, with labels AF and wide_qrs."""
+    import numpy as np
+
+    from ecoscale.datasets.synthetic import EVEN_PREVALENCE, synthetic_collection
+
+    folder = tmp_path_factory.mktemp("watch")
+    rows = ["record,patient,AF,wide_qrs"]
+    for number, made in enumerate(synthetic_collection(36, seed=2, rate=250, prevalence=EVEN_PREVALENCE)):
+        np.save(folder / f"{number}.npy", made.ecg.select(["I"]).signal)
+        wide = bool({"LBBB", "RBBB"} & set(made.findings))
+        rows.append(f"{number}.npy,patient-{number // 2},{int('AF' in made.findings)},{int(wide)}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    (folder / "dataset.yaml").write_text("rate: 250\nunit: mV\nleads: [I]\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory, trained_run) -> Bundle:
     """The bundle packed from `trained_run`. Read it, do not change it."""
     from ecoscale.packing import pack

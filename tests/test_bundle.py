@@ -12,7 +12,7 @@ from ecoscale.bundle import Bundle, write_bundle
 from ecoscale.errors import BundleError
 from ecoscale.inference import Classifier
 
-FILES = ("model.onnx", "selftest.npz", "README.md", "reliability.png")
+FILES = ("model.onnx", "selftest.npz", "README.md", "reliability.png", "weights.safetensors")
 
 
 @pytest.fixture
@@ -57,10 +57,12 @@ def test_a_bundle_is_five_files_that_cannot_run_code(tiny_bundle):
     assert set(tiny_bundle.manifest.files) == set(FILES)
 
 
-def test_a_bundle_may_do_without_the_reliability_plot(again):
+def test_a_bundle_may_do_without_the_plot_and_the_weights(again, tiny_bundle):
     bundle = again()
+    assert bundle.weights is None
     assert set(bundle.manifest.files) == {"model.onnx", "selftest.npz", "README.md"}
-    Classifier(bundle, threads=1)
+    signal, logits = tiny_bundle.self_test()
+    np.testing.assert_allclose(Classifier(bundle, threads=1).logits(signal), logits, atol=1e-5)
 
 
 def test_a_bundle_from_before_there_was_more_than_platts_scaling_has_the_checksum_it_had(copy, tiny_bundle):

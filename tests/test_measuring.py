@@ -77,6 +77,15 @@ def test_rows_are_those_of_the_records_in_order(classified, collection, bundle):
         np.testing.assert_array_equal(classified.labels[row], truth)
 
 
+def test_what_was_seen_before_a_bundle_was_tuned_counts_as_trained_on(tmp_path, collection):
+    seen = {"environment": {"pretrained": {"data": [{"collection": "code15", "share": [0.9, 1]}]}}}
+    parts = {"recipe": {"data": {"train": [{"collection": "folder", "share": [0, 1]}]}}}
+    tuned = Bundle.load(made_bundle(tmp_path / "tuned", provenance=parts | seen))
+    classified = classify_records(tuned, collection, choose_records(collection, share=(0.8, 1)))
+    assert classified.trained_on == choose_records(collection, share=(0.9, 1)).sum() > 0
+    assert classified.exposure[0].startswith(f"{classified.trained_on} of {len(classified.records)} records")
+
+
 def test_the_size_of_a_batch_changes_nothing(classified, bundle, collection):
     again = classify_records(bundle, collection, choose_records(collection), batch_size=7)
     assert again.records == classified.records

@@ -2,8 +2,9 @@
 
 A bundle is a folder: `model.onnx` (input `signal` `(batch, leads, samples)`, output `logits` `(batch, findings)`),
 `bundle.json` (the `Manifest`), `selftest.npz` (an input and the logits it gave when packed), `README.md`, the model
-card, and, where it was drawn, `reliability.png`, which the card shows. Nothing in it can run code. Every file's SHA-256
-stands in the manifest, and the manifest's own in itself.
+card, and what a bundle may do without: `reliability.png`, which the card shows, and `weights.safetensors`, which only
+training on needs. Nothing in it can run code. Every file's SHA-256 stands in the manifest, and the manifest's own in
+itself.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MANIFEST, MODEL, SELF_TEST, CARD = "bundle.json", "model.onnx", "selftest.npz", "README.md"
-RELIABILITY = "reliability.png"
-"""The one file that a bundle may do without."""
+RELIABILITY, WEIGHTS = "reliability.png", "weights.safetensors"
+"""The files that a bundle may do without."""
 SCHEMA = 1
 
 
@@ -148,7 +149,7 @@ class Bundle:
         manifest = _read_manifest(folder / MANIFEST)
         if manifest.checksum != manifest.digest():
             raise BundleError(f"{folder / MANIFEST}: checksum does not match its content; it was changed after packing")
-        for name in (MODEL, SELF_TEST, CARD, *({RELIABILITY} & manifest.files.keys())):
+        for name in (MODEL, SELF_TEST, CARD, *({RELIABILITY, WEIGHTS} & manifest.files.keys())):
             if name not in manifest.files:
                 raise BundleError(f"{folder / MANIFEST}: files lists no checksum of {name}; pack the bundle again")
             try:
@@ -178,6 +179,11 @@ class Bundle:
     def calibration(self) -> Calibration:
         """From the network's logits to probabilities."""
         return Calibration(self.manifest.calibration, tuple(label.curve for label in self.manifest.labels))
+
+    @property
+    def weights(self) -> Path | None:
+        """The network's weights as it was trained (`ecoscale.models`); None in a bundle without them."""
+        return self.path / WEIGHTS if WEIGHTS in self.manifest.files else None
 
     def self_test(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Input `(batch, leads, samples)` and the logits `(batch, findings)` that it must give.
@@ -218,18 +224,23 @@ def write_bundle(
     self_test: Mapping[str, NDArray[np.float32]],
     card: str,
     reliability: bytes | None = None,
+    weights: bytes | None = None,
 ) -> Bundle:
-    """Write a bundle, checksums filled in. `self_test` holds `signal` and `logits`, `reliability` a PNG."""
+    """Write a bundle, checksums filled in.
+
+    `self_test` holds `signal` and `logits`; `reliability` is a PNG, `weights` are in safetensors.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL).write_bytes(model)
     with (folder / SELF_TEST).open("wb") as stream:
         np.savez_compressed(stream, signal=self_test["signal"], logits=self_test["logits"])
     (folder / CARD).write_text(card, encoding="utf-8")
-    names = [MODEL, SELF_TEST, CARD]
-    if reliability is not None:
-        (folder / RELIABILITY).write_bytes(reliability)
-        names.append(RELIABILITY)
-    sums = {name: _sha256((folder / name).read_bytes()) for name in names}
+    written = [MODEL, SELF_TEST, CARD]
+    for name, content in ((RELIABILITY, reliability), (WEIGHTS, weights)):
+        if content is not None:
+            (folder / name).write_bytes(content)
+            written.append(name)
+    sums = {name: _sha256((folder / name).read_bytes()) for name in written}
     # Through JSON first, so that the digest is taken of what a reader will see.
     signed = Manifest.model_validate_json(manifest.model_copy(update={"files": sums, "checksum": ""}).model_dump_json())
     signed = signed.model_copy(update={"checksum": signed.digest()})

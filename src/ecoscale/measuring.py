@@ -110,8 +110,7 @@ class Classified:
 
     @property
     def _trained_collections(self) -> set[str]:
-        data = self.bundle.manifest.provenance.get("recipe", {}).get("data", {})
-        return {part["collection"] for part in data.get("train", [])}
+        return {part["collection"] for part in _parts(self.bundle, "train")}
 
     def write_predictions(self, path: Path) -> None:
         """Write one row a record: probabilities and labels (empty: unknown)."""
@@ -282,9 +281,16 @@ def _in_words(folds: tuple[int, ...] | None, share: tuple[float, float] | None) 
     return folds_said + ("" if share is None else f" and patients {share[0]:g}-{share[1]:g}")
 
 
+def _parts(bundle: Bundle, which: str) -> list[dict[str, Any]]:
+    """The parts of collections that a bundle's recipe names; among the trained ones, those seen before it began."""
+    provenance = bundle.manifest.provenance
+    before = provenance.get("environment", {}).get("pretrained", {}) if which == "train" else {}
+    return [*provenance.get("recipe", {}).get("data", {}).get(which, []), *before.get("data", [])]
+
+
 def _in_recipe(bundle: Bundle, collection: Collection, table: Any, which: str) -> int | None:
     """How many rows the bundle's recipe has in its part `which`; None if that stands in a split that is not here."""
-    parts = bundle.manifest.provenance.get("recipe", {}).get("data", {}).get(which, [])
+    parts = _parts(bundle, which)
     inside = np.zeros(len(table), dtype=bool)
     for part in parts:
         if part["collection"] == collection.name:

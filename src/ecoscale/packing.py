@@ -24,7 +24,7 @@ from ecoscale.evaluation import (
     operating_points,
 )
 from ecoscale.evaluation.plots import draw_reliability, save_png
-from ecoscale.export import export_onnx
+from ecoscale.export import export_onnx, export_weights
 from ecoscale.findings import DISCLAIMER, FINDINGS
 from ecoscale.training.comparing import refuse_other_validation
 
@@ -78,7 +78,7 @@ def measure_run(run: Run, sensitivity: float | None = None, calibration: Calibra
         target=sensitivity,
         names=recipe.findings,
     )
-    part = describe_parts(recipe.data.validation)
+    part = _validated_on(run)
     how = "F1-optimal" if sensitivity is None else f"the highest with a sensitivity of {sensitivity:g}"
     chosen = f"{how} for each finding on the validation part ({part}), after calibration"
     evaluation = evaluate(
@@ -115,9 +115,10 @@ def pack(
     measured, *others = (measure_run(each, sensitivity, calibration) for each in (run, *beside))
     recipe, preparation, validation = run.recipe, run.preparation, run.validation
     compared = compare_calibrations(validation["labels"], validation["logits"], validation["patients"], recipe.findings)
-    part = describe_parts(recipe.data.validation)
+    part = _validated_on(run)
     self_test = _self_test_signals(preparation)
-    exported = export_onnx(run.load_network(), self_test)
+    network = run.load_network()
+    exported = export_onnx(network, self_test)
     manifest = Manifest(
         name=name or recipe.name,
         version=version,
@@ -153,6 +154,7 @@ def pack(
         {"signal": self_test, "logits": exported.logits},
         model_card(manifest, measured, others),
         _reliability(measured, compared),
+        export_weights(network, self_test),
     )
 
 
@@ -206,6 +208,10 @@ def _snomed(recipe: Recipe, finding: str) -> str | None:
     return FINDINGS[finding].snomed if recipe.task is None and finding in FINDINGS else None
 
 
+def _validated_on(run: Run) -> str:
+    return run.validated_on or describe_parts(run.recipe.data.validation)
+
+
 def describe_parts(parts: Iterable[Part]) -> str:
     """A recipe's parts in words, such as `ptbxl fold 9`."""
     return ", ".join(f"{part.collection} {_which(part)}" for part in parts)
@@ -232,7 +238,9 @@ def model_card(manifest: Manifest, measured: MeasuredRun, others: Sequence[Measu
         methods=METHODS,
         reliability=RELIABILITY,
         training=describe_parts(recipe.data.train),
-        validation=describe_parts(recipe.data.validation),
+        validation=_validated_on(measured.run),
+        cross_validated=measured.run.validated_on is not None,
+        begun=measured.run.environment.get("pretrained"),
         collections=[list_collections()[name] for name in recipe.collections],
         disclaimer=DISCLAIMER,
     )

@@ -10,7 +10,7 @@ from ecoscale.findings import DISCLAIMER
 GROUPS = {"datasets": ("describe", "download", "check", "split")}
 VERBS = (
     *("predict", "info", "demo", "prepare", *GROUPS, "synth"),
-    *("train", "runs", "evaluate", "benchmark", "reproduce", "pack", "models", "complexity", "design"),
+    *("train", "finetune", "runs", "evaluate", "benchmark", "reproduce", "pack", "models", "complexity", "design"),
 )
 LINES = [*((verb,) for verb in VERBS), *((group, verb) for group, verbs in GROUPS.items() for verb in verbs)]
 
@@ -34,7 +34,9 @@ def test_every_verb_shows_examples_each_on_a_line_of_its_own(run, verb):
     assert all(line.lstrip().startswith(f"ecoscale {' '.join(verb)}") for line in examples)
 
 
-@pytest.mark.parametrize("verb", ["train", "runs", "benchmark", "reproduce", "pack", "models", "complexity", "design"])
+@pytest.mark.parametrize(
+    "verb", ["train", "finetune", "runs", "benchmark", "reproduce", "pack", "models", "complexity", "design"]
+)
 def test_verbs_of_a_researcher_name_the_extra_that_they_need(run, verb):
     assert "needs ecoscale[train]" in " ".join(run(verb, "--help").stdout.split())
 

@@ -100,6 +100,27 @@ def test_leads_that_cannot_be_derived_are_all_named(leads, missing):
         twelve_lead_ecg(np.ones((len(leads), 9)), leads, rate=500, source="a file", ignored=["MLII"])
 
 
+@pytest.mark.parametrize(
+    ("leads", "expected"),
+    [
+        (("I",), ("I",)),
+        (("V5", "II"), ("II", "V5")),
+        (("aVF", "I"), LEADS[:6]),
+        (("V6", "II", "I", "V1"), (*LEADS[:6], "V1", "V6")),
+    ],
+)
+def test_fewer_leads_are_taken_where_they_may_be(leads, expected):
+    signal = np.arange(len(leads) * 9, dtype=float).reshape(len(leads), 9)
+    ecg = twelve_lead_ecg(signal, leads, rate=500, source="a file", fewer_leads=True)
+    assert ecg.leads == expected
+    np.testing.assert_array_equal(ecg.select(leads).signal, signal)
+
+
+def test_none_of_the_twelve_leads_is_refused_all_the_same():
+    with pytest.raises(LeadError, match="found none of the twelve; its other channels are MLII"):
+        twelve_lead_ecg(np.empty((0, 9)), (), rate=500, source="a file", ignored=["MLII"], fewer_leads=True)
+
+
 def test_infinite_samples_are_missing_ones():
     signal = np.ones((12, 9))
     signal[3, 4] = np.inf

@@ -17,6 +17,7 @@ from ecoscale.cli.datasets import datasets
 from ecoscale.cli.demo import demo
 from ecoscale.cli.design import design
 from ecoscale.cli.evaluate import evaluate
+from ecoscale.cli.finetune import finetune
 from ecoscale.cli.info import info
 from ecoscale.cli.models import models
 from ecoscale.cli.pack import pack
@@ -67,7 +68,7 @@ app = typer.Typer(
 for group, verbs in (
     ("Use", (predict, info, demo)),
     ("Data", (prepare,)),
-    ("Train and measure", (train, runs, evaluate, benchmark, reproduce, pack)),
+    ("Train and measure", (train, finetune, runs, evaluate, benchmark, reproduce, pack)),
     ("Networks", (models, complexity, design)),
     ("Make", (synth,)),
 ):

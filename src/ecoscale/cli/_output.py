@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from ecoscale.evaluation import Evaluation
+
 FAILED = 1
 """Exit status when at least one recording could not be read or classified."""
+
+CAN_WAIT = ("threshold", "AP", "spec.", "sens.")
+"""Headings of the columns of figures that a narrow terminal does without, the first to go first."""
 
 UNBOUNDED = 1000
 """Columns of a file or pipe, which has no edge: a table is as wide there as its content."""
@@ -177,3 +182,25 @@ def changes(texts: list[str] | None) -> dict[str, Any]:
 def recipe_changes(texts: list[str] | None) -> dict[str, Any]:
     """What `--set KEY=VALUE` changes in a recipe, as `load_recipe` takes it."""
     return {key.replace(".", "__"): value for key, value in changes(texts).items()}
+
+
+def print_evaluation(console: Console, evaluation: Evaluation) -> None:
+    """Print the figures without vertical rules; where the terminal is too narrow, without the columns that may wait."""
+    from rich.box import SIMPLE_HEAD
+    from rich.measure import Measurement
+
+    from ecoscale.evaluation import render_table
+
+    table = render_table(evaluation)
+    table.box, table.padding, table.show_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
+    for column in table.columns:
+        heading = str(column.header)
+        column.min_width = len("[.999, 1.000]") if "[" in heading else max(map(len, heading.split()))
+    waiting = [column for heading in CAN_WAIT for column in table.columns if column.header == heading]
+    left_out = []
+    while waiting and Measurement.get(console, console.options.update(width=1000), table).minimum > console.width:
+        left_out.append(waiting[0].header)
+        table.columns.remove(waiting.pop(0))
+    console.print(table)
+    if left_out:
+        console.print(f"No room here for {', '.join(left_out)}: see the report.", style="dim", markup=False)

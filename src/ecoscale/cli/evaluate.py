@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ecoscale.cli._output import Prevalence, prevalences
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-CAN_WAIT = ("threshold", "AP", "spec.", "sens.")
-"""Headings of the columns that a narrow terminal does without, the first to go first."""
 
 
 def evaluate(
@@ -67,9 +60,9 @@ def evaluate(
 
     from ecoscale import measuring
     from ecoscale.bundle import Bundle
-    from ecoscale.cli._output import console_on, tracked
+    from ecoscale.cli._output import console_on, print_evaluation, tracked
     from ecoscale.datasets import open_collection
-    from ecoscale.evaluation import render_table, write_report
+    from ecoscale.evaluation import write_report
     from ecoscale.prevalence import estimate_prevalences
 
     if part is not None and split is None:
@@ -114,7 +107,7 @@ def evaluate(
     report = write_report(evaluation, first.labels, first.probabilities, folder, first.uncalibrated)
     first.write_predictions(folder / "predictions.csv")
     console = console_on(sys.stdout)
-    _print_table(console, render_table(evaluation))
+    print_evaluation(console, evaluation)
     for remark in remarks:
         console.print(remark, style="yellow", markup=False)
     if difference is not None:
@@ -151,22 +144,3 @@ def _share(text: str | None) -> tuple[float, float] | None:
             f"{text!r}; expected two rising numbers from 0 to 1 such as 0.75-1", param_hint="--share"
         ) from None
     return low, high
-
-
-def _print_table(console: Console, table: Table) -> None:
-    """Print the table without vertical rules; where the terminal is too narrow, without the columns that may wait."""
-    from rich.box import SIMPLE_HEAD
-    from rich.measure import Measurement
-
-    table.box, table.padding, table.show_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
-    for column in table.columns:
-        heading = str(column.header)
-        column.min_width = len("[.999, 1.000]") if "[" in heading else max(map(len, heading.split()))
-    waiting = [column for heading in CAN_WAIT for column in table.columns if column.header == heading]
-    left_out = []
-    while waiting and Measurement.get(console, console.options.update(width=1000), table).minimum > console.width:
-        left_out.append(waiting[0].header)
-        table.columns.remove(waiting.pop(0))
-    console.print(table)
-    if left_out:
-        console.print(f"No room here for {', '.join(left_out)}: see the report.", style="dim", markup=False)

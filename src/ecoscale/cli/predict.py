@@ -75,6 +75,7 @@ def predict(
     import sys
 
     from ecoscale.cli._results import write_results
+    from ecoscale.ecg import LEADS
     from ecoscale.formats import find_recordings
     from ecoscale.inference import Classifier
 
@@ -87,6 +88,8 @@ def predict(
             yield _Stated(recording, options)
 
     classifier = Classifier.load(bundle, threads=threads, thresholds=thresholds, prevalence=shares)
+    # A bundle for a watch reads what a watch writes.
+    options["fewer_leads"] = set(classifier.preparation.leads) != set(LEADS)
     if estimate:
         shares = _estimate(Classifier.load(bundle, threads=threads), recordings(), batch_size) | shares
         classifier = Classifier.load(bundle, threads=threads, thresholds=thresholds, prevalence=shares)

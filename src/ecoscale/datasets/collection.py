@@ -176,7 +176,8 @@ def open_collection(directory: str | Path, name: str | None = None, **options) -
     Raises `DatasetError` when the folder is missing, holds no known collection, or the name is unknown.
     """
     directory = Path(directory)
-    if not directory.is_dir():
+    # A user's own recordings may be named by their table, if it has another name than theirs.
+    if not directory.is_dir() and not (name == "folder" and directory.is_file()):
         raise DatasetError(f"{directory}: no such folder; give the folder that the publisher's archive unpacks to")
     if name is None:
         found = [known for known, cls in list_collections().items() if cls.recognises(directory)]

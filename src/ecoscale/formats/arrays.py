@@ -33,6 +33,7 @@ def read_npy(
     rate: float | None = None,
     unit: str | None = None,
     leads: Sequence[str] | None = None,
+    fewer_leads: bool = False,
 ) -> ECG:
     """Read `(leads, samples)` or `(samples, leads)`; which of the two, the number of leads given decides.
 
@@ -52,7 +53,7 @@ def read_npy(
         raise FormatError(f"{source}: the .npy array is {found}; expected real numbers, (leads, samples)")
     _refuse_record(record, source)
     _require("a .npy array", source, rate=rate, unit=unit, leads=leads)
-    return _bare(np.array(values, dtype=np.float64), source, rate, unit, leads)
+    return _bare(np.array(values, dtype=np.float64), source, rate, unit, leads, fewer_leads)
 
 
 def looks_like_table(text: str, *, named: bool = True) -> bool:
@@ -78,6 +79,7 @@ def read_table(
     rate: float | None = None,
     unit: str | None = None,
     leads: Sequence[str] | None = None,
+    fewer_leads: bool = False,
 ) -> ECG:
     """Read a table of numbers, separated by tab, semicolon, comma or blanks; empty cells are missing samples.
 
@@ -94,7 +96,7 @@ def read_table(
     _refuse_record(record, source)
     if not header:
         _require("a table without a header row", source, rate=rate, unit=unit, leads=leads)
-        return _bare(values, source, rate, unit, leads)
+        return _bare(values, source, rate, unit, leads, fewer_leads)
 
     if values.shape[1] != len(header):
         raise FormatError(
@@ -124,11 +126,17 @@ def read_table(
         rate=agreed_rate(None, rate, source, "the rate"),
         source=source,
         ignored=[name for name, lead in zip(header, found, strict=True) if not lead],
+        fewer_leads=fewer_leads,
     )
 
 
 def _bare(
-    values: NDArray[np.float64], source: str, rate: float | None, unit: str | None, leads: Sequence[str] | None
+    values: NDArray[np.float64],
+    source: str,
+    rate: float | None,
+    unit: str | None,
+    leads: Sequence[str] | None,
+    fewer_leads: bool,
 ) -> ECG:
     """An array without any names, all of which were given."""
     names = canonical_leads(leads or (), source)
@@ -149,6 +157,7 @@ def _bare(
         names,
         rate=agreed_rate(None, rate, source, "the rate"),
         source=source,
+        fewer_leads=fewer_leads,
     )
 
 

@@ -42,6 +42,7 @@ def read(
     rate: float | None = None,
     unit: str | None = None,
     leads: Sequence[str] | None = None,
+    fewer_leads: bool = False,
 ) -> ECG:
     """Read the rhythm of a DICOM ECG: of its multiplex groups the longest original one, not the median beat.
 
@@ -56,7 +57,7 @@ def read(
         raise FormatError(f"{source}: record {record!r} was asked for; a DICOM file holds one recording: leave it out")
     try:
         dataset = pydicom.dcmread(path)
-        return _read(dataset, source, rate, unit, leads)
+        return _read(dataset, source, rate, unit, leads, fewer_leads)
     except EcoscaleError:
         raise
     except Exception as error:  # pydicom lets KeyError, struct.error and others pass from damaged files
@@ -65,7 +66,14 @@ def read(
         ) from error
 
 
-def _read(dataset: Any, source: str, rate: float | None, unit: str | None, given: Sequence[str] | None) -> ECG:
+def _read(
+    dataset: Any,
+    source: str,
+    rate: float | None,
+    unit: str | None,
+    given: Sequence[str] | None,
+    fewer_leads: bool,
+) -> ECG:
     groups = list(dataset.get("WaveformSequence") or [])
     if not groups:
         kind = dataset.get("SOPClassUID")
@@ -115,6 +123,7 @@ def _read(dataset: Any, source: str, rate: float | None, unit: str | None, given
             source=source,
             ignored=[name for name, lead in zip(names, found, strict=True) if not lead],
             notes=notes,
+            fewer_leads=fewer_leads,
         )
     except LeadError as error:
         if len(groups) == 1:

@@ -92,8 +92,9 @@ def twelve_lead_ecg(
     record: str = "",
     ignored: Sequence[str] = (),
     notes: Sequence[str] = (),
+    fewer_leads: bool = False,
 ) -> ECG:
-    """All twelve leads in canonical order from `signal` `(leads, samples)` in mV.
+    """All twelve leads in canonical order from `signal` `(leads, samples)` in mV; or those at hand, if `fewer_leads`.
 
     Limb leads that are missing are computed from any two others, and noted; so are the names of the channels that
     were left out. Raises `LeadError` naming every lead that is neither there nor can be derived.
@@ -105,7 +106,7 @@ def twelve_lead_ecg(
     missing = [lead for lead in CHEST_LEADS if lead not in leads]
     if len(limb) < 2:
         missing = [lead for lead in LIMB_LEADS if lead not in leads] + missing
-    if missing:
+    if missing and not (fewer_leads and leads):
         others = f"; its other channels are {', '.join(map(_readable, ignored))}" if ignored else ""
         raise LeadError(
             f"{source}: lead {', '.join(missing)} missing (found {', '.join(leads) or 'none of the twelve'}{others}). "
@@ -119,7 +120,9 @@ def twelve_lead_ecg(
     if largest > _LARGEST:
         raise FormatError(f"{source}: samples reach {largest:.3g} mV; expected an ECG: the unit or the gain is wrong")
     ecg = ECG(signal, rate, tuple(leads), source=source, record=record, notes=tuple(notes))
-    return ecg.derive_limb_leads().select(LEADS)
+    if len(limb) > 1:
+        ecg = ecg.derive_limb_leads()
+    return ecg.select(lead for lead in LEADS if lead in ecg.leads)
 
 
 def _each_once(names: Sequence[str], leads: tuple[str | None, ...], source: str) -> tuple:

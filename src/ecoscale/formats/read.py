@@ -72,6 +72,7 @@ def read_ecg(
     rate: float | None = None,
     unit: str | None = None,
     leads: Sequence[str] | None = None,
+    fewer_leads: bool = False,
 ) -> ECG:
     """Read one recording: all twelve leads in canonical order, in mV.
 
@@ -83,6 +84,8 @@ def read_ecg(
         Which recording, in a file that holds several: the exam id (or row number) in a CODE HDF5.
     rate, unit, leads
         Samples per second, unit (V, mV, uV, nV) and lead names in the file's order, for files that do not state them.
+    fewer_leads
+        Whether a recording may have fewer than the twelve leads and those that follow from them, such as a watch's one.
 
     Raises
     ------
@@ -107,7 +110,7 @@ def read_ecg(
         raise FormatError(f"{source}: the path cannot be followed: {error.strerror}") from error
     if not is_file:
         if header := wfdb_record.header_beside(path):
-            return wfdb_record.read(header, **options)
+            return wfdb_record.read(header, **options, fewer_leads=fewer_leads)
         if is_folder:
             raise FormatError(
                 f"{source}: a folder, not a recording; find_recordings lists the recordings in a folder, and knows "
@@ -125,11 +128,12 @@ def read_ecg(
     content = content_of(head)
     if content is Content.EMPTY:
         raise FormatError(f"{source}: the file is empty; copy or download it again. {READABLE}")
-    if content is Content.DICOM:
-        return dicom.read(path, **options)
-    if content is Content.HDF5:
+    if content is Content.HDF5:  # of twelve leads, both
         reader = sph_hdf5 if sph_hdf5.is_recording(path) else code_hdf5
         return reader.read(path, **options)
+    options["fewer_leads"] = fewer_leads
+    if content is Content.DICOM:
+        return dicom.read(path, **options)
     if content is Content.NPY:
         return arrays.read_npy(path, **options)
     # A header that is not valid is still called one by its suffix: the error then says what is wrong with it.

@@ -154,6 +154,7 @@ def read(
     rate: float | None = None,
     unit: str | None = None,
     leads: Sequence[str] | None = None,
+    fewer_leads: bool = False,
 ) -> ECG:
     """Read the record of which `path` is the header, whatever the header's file is called.
 
@@ -211,6 +212,7 @@ def read(
         record=header.record,
         ignored=ignored,
         notes=notes,
+        fewer_leads=fewer_leads,
     )
 
 

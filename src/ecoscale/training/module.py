@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import numpy as np
@@ -15,9 +15,11 @@ from ecoscale.evaluation import macro_auroc
 from ecoscale.models import create_model
 from ecoscale.training.augmentation import augment, mix
 from ecoscale.training.losses import masked_loss
+from ecoscale.training.pretrained import load_pretrained
 
 if TYPE_CHECKING:
     from ecoscale.preparation import Preparation
+    from ecoscale.training.pretrained import Pretrained
     from ecoscale.training.recipe import Recipe
 
 
@@ -38,6 +40,13 @@ class TrainingModule(lightning.LightningModule):
         self.average = self._average()
         self._validated: list[tuple[Tensor, Tensor]] = []
         self.validation_logits: np.ndarray | None = None
+
+    def begin_from(self, base: Pretrained) -> None:
+        """Take the weights of a trained network, where their names and leads are the same. Raises `ModelError`."""
+        auxiliary = () if self.recipe.auxiliary is None else self.recipe.auxiliary.codes
+        load_pretrained(self.network, base, (*self.recipe.findings, *auxiliary), self.preparation.leads)
+        if self.average is not None:
+            self.average.module.load_state_dict(self.network.state_dict())
 
     @property
     def evaluated_network(self) -> nn.Module:
@@ -119,21 +128,34 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> dict:  # type: ignore[override]
         """AdamW, without weight decay on batch norms and biases, and the recipe's schedule."""
         options = self.recipe.optimisation
-        groups = [
-            {"params": [p for p in self.network.parameters() if p.ndim > 1], "weight_decay": options.weight_decay},
-            {"params": [p for p in self.network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        weights = list(self.network.named_parameters())
+        groups = _decayed([p for _, p in weights], options.weight_decay, options.learning_rate)
+        if options.features_factor != 1:
+            head = [p for name, p in weights if name.startswith("head.")]
+            features = [p for name, p in weights if not name.startswith("head.")]
+            groups = [
+                *_decayed(features, options.weight_decay, options.features_factor * options.learning_rate),
+                *_decayed(head, options.weight_decay, options.learning_rate),
+            ]
         optimiser = torch.optim.AdamW(groups, lr=options.learning_rate)
         steps = int(self.trainer.estimated_stepping_batches)
         if options.schedule == "one_cycle":
             # OneCycleLR divides by zero where the rate would rise in exactly one step.
             warmup = options.warmup if options.warmup * steps > 1 else 0.0
             schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimiser, options.learning_rate, total_steps=steps, pct_start=warmup
+                optimiser, [group["lr"] for group in groups], total_steps=steps, pct_start=warmup
             )
         else:
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _decayed(parameters: list[nn.Parameter], decay: float, rate: float) -> list[dict[str, Any]]:
+    """Groups of an optimiser: what weight decay shrinks, and batch norms and biases, which it spares."""
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay, "lr": rate},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "lr": rate},
+    ]
 
 
 def _seed(*parts: int) -> int:

@@ -9,12 +9,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ecoscale.datasets import in_part, named_collection
-from ecoscale.errors import DatasetError, ModelError, RecipeError
+from ecoscale.errors import DatasetError, EcoscaleError, ModelError, RecipeError
 from ecoscale.findings import CODE_FINDINGS, FINDINGS
 from ecoscale.preparation import Preparation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     import pandas as pd
@@ -28,10 +28,13 @@ class _Section(BaseModel):
 
 
 class ModelSection(_Section):
-    """Which network, by its registered name, and its options."""
+    """Which network, by its registered name, and its options; and what its training begins from."""
 
     name: str
     config: dict[str, Any] = {}
+    pretrained: Annotated[
+        str | None, Field(description="a bundle, a run's folder or a file of weights (ecoscale.training.pretrained)")
+    ] = None
 
 
 class Part(_Section):
@@ -140,6 +143,9 @@ class Optimisation(_Section):
     swa_start: Annotated[
         float | None, Field(gt=0, lt=1, description="share of the steps after which the weights are averaged evenly")
     ] = None
+    features_factor: Annotated[
+        float, Field(gt=0, le=1, description="of the learning rate, for all weights but the head's")
+    ] = 1.0
 
     @model_validator(mode="after")
     def _one_average(self) -> Optimisation:
@@ -166,6 +172,16 @@ class Recipe(_Section):
     loss: Loss = Loss()
     optimisation: Optimisation = Optimisation()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, content: Any) -> Any:
+        from ecoscale.training.pretrained import complete
+
+        try:
+            return complete(content) if isinstance(content, dict) else content
+        except EcoscaleError as error:
+            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _known(self) -> Recipe:
@@ -258,6 +274,11 @@ def load_recipe(path: str | Path, **changes: Any) -> Recipe:
             if not isinstance(section, dict):
                 raise RecipeError(f"{path}: {parent}: expected a mapping, found {section!r}")
         section[last] = value
+    return validated_recipe(content, str(path))
+
+
+def validated_recipe(content: Mapping[str, Any], source: str) -> Recipe:
+    """The recipe that says this. Raises `RecipeError` naming `source` and each key that is wrong."""
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
@@ -268,7 +289,7 @@ def load_recipe(path: str | Path, **changes: Any) -> Recipe:
             + (f" (found {problem['input']!r})" if problem["type"] not in ("missing", "value_error") else "")
             for problem in error.errors()
         ]
-        raise RecipeError(f"{path}: not a valid recipe\n" + "\n".join(problems)) from error
+        raise RecipeError(f"{source}: not a valid recipe\n" + "\n".join(problems)) from error
 
 
 def recipes_folder() -> Path:

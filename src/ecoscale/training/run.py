@@ -32,6 +32,7 @@ from ecoscale.training.distillation import teach
 from ecoscale.training.environment import describe_environment
 from ecoscale.training.losses import class_weights
 from ecoscale.training.module import TrainingModule
+from ecoscale.training.pretrained import open_pretrained
 from ecoscale.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ecoscale.datasets.processes import Progress
+    from ecoscale.training.pretrained import Pretrained
 
 MONITORED = "val_macro_auroc"
 _BEST, _LAST = "best.ckpt", "last.ckpt"
@@ -94,6 +96,11 @@ class Run:
         return options.patience is not None and len(scores) - 1 - int(np.argmax(scores)) >= options.patience
 
     @property
+    def validated_on(self) -> str | None:
+        """In words, what `validation` is of, where that is not the recipe's validation part."""
+        return None
+
+    @property
     def last_checkpoint(self) -> Path | None:
         """Where to go on from."""
         path = self.folder / "checkpoints" / _LAST
@@ -147,19 +154,26 @@ def train(
     # Lightning's remarks on devices, restored paths and its other products; its warnings stay.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(recipe.seed, verbose=False)
+    # Before the minutes that preparing the data may take.
+    fresh = run.last_checkpoint is None
+    begins = open_pretrained(recipe.model.pretrained) if fresh and recipe.model.pretrained is not None else None
     data = ECGData(recipe, directories, stores or folder.parent / "stores", progress)
     if started:
         preparation = run.preparation
     else:
-        mean, scale = data.statistics()
-        preparation = recipe.preparation.model_copy(update={"mean": round(mean, 6), "scale": round(scale, 6)})
-        _write_start(folder, recipe, preparation, data)
+        preparation = recipe.preparation
+        if begins is None or begins.preparation is None:
+            mean, scale = data.statistics()
+            preparation = preparation.model_copy(update={"mean": round(mean, 6), "scale": round(scale, 6)})
+    cap = recipe.loss.largest_class_weight
+    module = TrainingModule(recipe, preparation, None if cap is None else class_weights(data.training_labels, cap))
+    if begins is not None:
+        module.begin_from(begins)
+    if not started:
+        _write_start(folder, recipe, preparation, data, begins)
     if recipe.distillation is not None:
         teachers = [Run(path) for path in recipe.distillation.teachers]
         data.training = teach(recipe, teachers, data.training, folder / "teaching.npz", progress)
-    cap = recipe.loss.largest_class_weight
-    weights = None if cap is None else class_weights(data.training_labels, cap)
-    module = TrainingModule(recipe, preparation, weights)
     callbacks: list[Callback] = [
         History(folder / "history.csv"),
         LearningRateMonitor("epoch"),
@@ -194,7 +208,9 @@ def train(
     return run
 
 
-def _write_start(folder: Path, recipe: Recipe, preparation: Preparation, data: ECGData) -> None:
+def _write_start(
+    folder: Path, recipe: Recipe, preparation: Preparation, data: ECGData, begins: Pretrained | None
+) -> None:
     """Write what is known before the first epoch; the recipe last, since its presence says that a run has begun."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "preparation.json").write_text(preparation.model_dump_json(indent=1))
@@ -209,6 +225,8 @@ def _write_start(folder: Path, recipe: Recipe, preparation: Preparation, data: E
             for name, store in data.stores.items()
         },
     }
+    if begins is not None:
+        environment["pretrained"] = begins.to_dict()
     (folder / "environment.json").write_text(json.dumps(environment, indent=1))
     with (folder / "split.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)

@@ -118,6 +118,21 @@ def test_a_column_for_the_file_leaves_record_to_be_a_name(records):
     assert collection.read("ben").record == "00002"
 
 
+def test_a_table_of_another_name_is_opened_by_its_path(records):
+    path = table(records, "record,hyperkalaemia,AF\n00000,1,0\nward/00002,0,1\n", "ward_2024.csv") / "ward_2024.csv"
+    collection = open_collection(path, "folder")
+    assert (collection.directory, len(collection)) == (records, 2)
+    assert collection.label_names == ("hyperkalaemia", "AF")
+    with pytest.raises(DatasetError, match=r"ward_2024.csv: no such folder"):
+        open_collection(path)
+
+
+def test_a_single_lead_is_a_record_too(tmp_path):
+    np.save(tmp_path / "watch.npy", np.ones((1, 300)))
+    (tmp_path / "dataset.yaml").write_text("rate: 30\nunit: mV\nleads: [I]\n")
+    assert Folder(table(tmp_path, "record,AF\nwatch.npy,1\n")).read("watch.npy").leads == ("I",)
+
+
 def test_labels_of_the_users_own_are_kept_by_name(records):
     text = "record,hyperkalaemia,AF\n00000,1,unknown\n00001,,TRUE\nward/00002,False,0.0\n"
     collection = Folder(table(records, text))

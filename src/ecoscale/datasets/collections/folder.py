@@ -1,6 +1,7 @@
 """Your own recordings: a folder of ECG files and a table `labels.csv` (or `labels.tsv`) that says what they show.
 
-Source: yours: whatever `ecoscale.read_ecg` reads, with all twelve leads or those that the others follow from.
+Source: yours: whatever `ecoscale.read_ecg` reads, with the leads that the recipe's preparation names, or those that
+they follow from; a watch's single lead is enough where it names no other.
 Licence: yours.
 Table: one row a recording. `record` names its file from the folder, for WFDB with or without suffix; where a column
 `path` or `file` names the file, `record` is only its name. `exam_id` says which exam of a CODE HDF5. `patient` or
@@ -61,7 +62,7 @@ _UNSTATED = {".npy": ("rate", "unit", "leads"), ".csv": ("rate",), ".tsv": ("rat
 
 
 class Folder(Collection):
-    """A user's recordings from the folder with `labels.csv`."""
+    """A user's recordings from the folder with `labels.csv`, or from a table of another name."""
 
     name = "folder"
     title = "Your own recordings"
@@ -73,12 +74,7 @@ class Folder(Collection):
     def __init__(self, directory: str | Path) -> None:
         import pandas as pd
 
-        self.directory = Path(directory)
-        tables = [self.directory / name for name in TABLES if (self.directory / name).exists()]
-        if len(tables) != 1:
-            found = "both" if tables else "neither"
-            raise DatasetError(f"{self.directory}: {found} of {' and '.join(TABLES)} found; expected one of them")
-        (self._table,) = tables
+        self.directory, self._table = _folder_and_table(Path(directory))
         settings = read_settings(self.directory / SETTINGS)
         self.options = settings.model_dump(include={"rate", "unit", "leads"}, exclude_none=True)
         rows = read_label_table(self._table)
@@ -108,6 +104,8 @@ class Folder(Collection):
             index=pd.Index(names, name="record"),
         )
         self._findings = tuple(name for name in FINDINGS if name in labels)
+        self.label_names = tuple(labels)
+        """The label columns, in the table's order."""
         self.records = records.iloc[_reading_order(files, exam_ids, held)]
         self.notes = (
             *self._columns_noted(list(labels), left_out),
@@ -151,6 +149,9 @@ class Folder(Collection):
         """A record by its name, with what `dataset.yaml` states if its file does not."""
         path = self.path(record)
         options = dict(self.options) if path.suffix.lower() in _UNSTATED else {}
+        if path.suffix.lower() not in _HDF5:
+            # Which leads are needed, the preparation says.
+            options["fewer_leads"] = True
         return Recording(path, self.records.loc[record, "exam"] or None, options)
 
     def _files(self, rows: pd.DataFrame) -> list[Path]:
@@ -256,6 +257,19 @@ class Folder(Collection):
         if (without := n_exams - sum(held.get(file) is not None for file in files)) > 0:
             notes.append(f"{without:,} of {n_exams:,} exams in HDF5 files have no row in {self._table.name}")
         return [f"{note} and are left out" for note in notes]
+
+
+def _folder_and_table(path: Path) -> tuple[Path, Path]:
+    """Where the recordings lie, and the table of their labels; `path` is either of the two."""
+    if path.is_file():
+        return path.parent, path
+    tables = [path / name for name in TABLES if (path / name).exists()]
+    if len(tables) != 1:
+        found = "both" if tables else "neither"
+        raise DatasetError(
+            f"{path}: {found} of {' and '.join(TABLES)} found; expected one of them, or the path of another table"
+        )
+    return path, tables[0]
 
 
 def _visible_files(directory: Path) -> Iterable[Path]:
