@@ -16,6 +16,7 @@ from ecoscale.datasets import UNKNOWN
 from ecoscale.evaluation import macro_auroc
 from ecoscale.models import create_model
 from ecoscale.training.augmentation import augment
+from ecoscale.training.distributed import gathered, mean, weight_of_share
 
 if TYPE_CHECKING:
     from ecoscale.preparation import Preparation
@@ -46,6 +47,9 @@ class TrainingModule(lightning.LightningModule):
             if decay is None
             else AveragedModel(self.network, multi_avg_fn=_warmed_up_average(decay), use_buffers=True)
         )
+        if self.average is not None:
+            # It has no gradient, which processes that train together would wait for.
+            self.average.requires_grad_(False)
         self._validated: list[tuple[Tensor, Tensor]] = []
         self.validation_logits: np.ndarray | None = None
 
@@ -65,11 +69,13 @@ class TrainingModule(lightning.LightningModule):
         return network
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The findings' loss, and the auxiliary codes' with its weight."""
+        """The findings' loss, and the auxiliary codes' with its weight; its mean over processes is the batch's."""
         loss = masked_loss(logits[:, : self.n_findings], labels[:, : self.n_findings])
+        loss = loss * weight_of_share(labels[:, : self.n_findings] >= 0)
         if self.recipe.auxiliary is None:
             return loss
         beside = masked_loss(logits[:, self.n_findings :], labels[:, self.n_findings :])
+        beside = beside * weight_of_share(labels[:, self.n_findings :] >= 0)
         return loss + self.recipe.auxiliary.weight * beside
 
     def _standardise(self, signals: Tensor) -> Tensor:
@@ -77,20 +83,23 @@ class TrainingModule(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seed by the epoch, so that a resumed run draws the same dropout as an undisturbed one."""
-        torch.manual_seed(_seed(self.recipe.seed, self.current_epoch))
+        torch.manual_seed(_seed(self.recipe.seed, self.current_epoch, rank=self.global_rank))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         """Loss of one augmented batch."""
         signals, labels = batch
-        generator = torch.Generator().manual_seed(_seed(self.recipe.seed, self.current_epoch, batch_index))
+        seed = _seed(self.recipe.seed, self.current_epoch, batch_index, rank=self.global_rank)
+        generator = torch.Generator().manual_seed(seed)
         signals = augment(signals, self.recipe.augmentation, self.preparation.rate, generator)
         loss = self._loss(self.network(self._standardise(signals)).float(), labels)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(labels))
+        whole = mean(loss.detach())
+        options = {"on_step": False, "on_epoch": True, "prog_bar": True, "sync_dist": True}
+        self.log("train_loss", whole, batch_size=len(labels), **options)
         return loss
 
-    def on_train_batch_end(self, *_: object, **__: object) -> None:
-        """Move the average of the weights."""
-        if self.average is not None:
+    def on_train_batch_end(self, _outputs: object, _batch: object, batch_index: int) -> None:
+        """Move the average of the weights after each step."""
+        if self.average is not None and (batch_index + 1) % self.recipe.optimisation.accumulate == 0:
             self.average.update_parameters(self.network)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _batch_index: int) -> None:
@@ -102,13 +111,15 @@ class TrainingModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Loss and macro AUROC over the validation part."""
-        logits = torch.cat([logits for logits, _ in self._validated])
-        labels = torch.cat([labels for _, labels in self._validated])
+        everyones = gathered([(logits.cpu(), labels.cpu()) for logits, labels in self._validated])
         self._validated.clear()
-        self.validation_logits = logits.cpu().numpy()
-        self.log("val_loss", masked_loss(logits, labels), prog_bar=True)
-        probabilities = logits.sigmoid().cpu().numpy()
-        self.log("val_macro_auroc", float(macro_auroc(labels.cpu().numpy(), probabilities)), prog_bar=True)
+        # Each process has its part of every batch: in the order of the batches, and in each in that of the processes.
+        parts = [part for parts in zip(*everyones, strict=True) for part in parts]
+        logits, labels = (torch.cat(column) for column in zip(*parts, strict=True))
+        self.validation_logits = logits.numpy()
+        self.log("val_loss", float(masked_loss(logits, labels)), prog_bar=True, sync_dist=True)
+        score = float(macro_auroc(labels.numpy(), logits.sigmoid().numpy()))
+        self.log("val_macro_auroc", score, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> dict:  # type: ignore[override]
         """AdamW, without weight decay on batch norms and biases, and the recipe's schedule."""
@@ -130,9 +141,9 @@ class TrainingModule(lightning.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _seed(*parts: int) -> int:
-    """One seed from several numbers."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+def _seed(*parts: int, rank: int) -> int:
+    """One seed from several numbers, another for each process; the first's is that of a process alone."""
+    return int(np.random.SeedSequence(parts, spawn_key=(rank,) if rank else ()).generate_state(1)[0])
 
 
 def _warmed_up_average(decay: float):
