@@ -74,13 +74,13 @@ class _Sum(torch.autograd.Function):
     """The sum over processes. Each process's loss depends on it, so that its gradient is the sum of theirs."""
 
     @staticmethod
-    def forward(_context: Any, tensor: Tensor) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:  # noqa: ARG004
         tensor = tensor.clone()
         torch.distributed.all_reduce(tensor)
         return tensor
 
     @staticmethod
-    def backward(_context: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ARG004
         gradient = gradients[0].clone()
         torch.distributed.all_reduce(gradient)
         return gradient

@@ -13,15 +13,17 @@ import sys
 import threading
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributed
-from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
+from torch.distributed.rendezvous import rendezvous
 
 from ecoscale.datasets.processes import available_cores
 from ecoscale.errors import RecipeError, RunError
@@ -29,7 +31,7 @@ from ecoscale.errors import RecipeError, RunError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lightning.pytorch.plugins.environments import ClusterEnvironment
+    from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 
@@ -72,19 +74,25 @@ class Processes:
         os.environ["MASTER_ADDR"] = self.environment.main_address
         os.environ["MASTER_PORT"] = str(self.environment.main_port)
         address = f"env://?rank={self.rank}&world_size={self.number}"
-        store, _, _ = next(iter(torch.distributed.rendezvous(address, timeout=TIMEOUT)))
+        store, _, _ = next(iter(rendezvous(address, timeout=TIMEOUT)))
+        others = [f"ecoscale/heard by {rank}" for rank in range(1, self.number)]
         if self.first:
-            done = b"no"
             try:
                 yield
-                done = b"yes"
-            finally:
-                store.set("ecoscale/prepared", done)
+            except BaseException:
+                store.set("ecoscale/prepared", "no")
+                with suppress(RuntimeError):
+                    store.wait(others, timedelta(seconds=10))
+                raise
+            # The store may be this process's own, and end with this block.
+            store.set("ecoscale/prepared", "yes")
+            store.wait(others, TIMEOUT)
             return
         try:
             store.wait(["ecoscale/prepared"], LONGEST_PREPARATION)
             prepared = store.get("ecoscale/prepared") == b"yes"
-        except (RuntimeError, ValueError):  # its store has ended with it
+            store.set(others[self.rank - 1], "yes")
+        except RuntimeError:  # the first process has ended, and its store with it
             prepared = False
         if not prepared:
             raise RunError(f"process {self.rank} of {self.number}: the first process ended before the training began")
@@ -110,7 +118,7 @@ def this_process(devices: int, nodes: int) -> Processes | None:
     Raises `RecipeError` where torchrun or SLURM started another number of processes, or none on several machines.
     """
     number = devices * nodes
-    environment = None
+    environment, starter = None, ""
     if TorchElasticEnvironment.detect():
         environment, starter = TorchElasticEnvironment(), "torchrun"
     elif int(os.environ.get("SLURM_NTASKS", "1")) > 1 and SLURMEnvironment.detect():
@@ -154,8 +162,7 @@ def launch(devices: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    main = sys.modules["__main__"]
-    if not (hasattr(main, "__file__") or "-c" in sys.orig_argv):
+    if hasattr(sys, "ps1") or sys.orig_argv[1:] in ([], ["-"]):
         raise RecipeError(
             f"devices={devices}: each process runs the command that this one was started with, and an interactive "
             "session has none; call train() in a script, or use ecoscale train"

@@ -92,14 +92,13 @@ class TrainingModule(lightning.LightningModule):
         generator = torch.Generator().manual_seed(seed)
         signals = augment(signals, self.recipe.augmentation, self.preparation.rate, generator)
         loss = self._loss(self.network(self._standardise(signals)).float(), labels)
-        whole = mean(loss.detach())
-        options = {"on_step": False, "on_epoch": True, "prog_bar": True, "sync_dist": True}
-        self.log("train_loss", whole, batch_size=len(labels), **options)
+        whole, number = mean(loss.detach()), len(labels)
+        self.log("train_loss", whole, on_step=False, on_epoch=True, prog_bar=True, batch_size=number, sync_dist=True)
         return loss
 
-    def on_train_batch_end(self, _outputs: object, _batch: object, batch_index: int) -> None:
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:  # noqa: ARG002
         """Move the average of the weights after each step."""
-        if self.average is not None and (batch_index + 1) % self.recipe.optimisation.accumulate == 0:
+        if self.average is not None and (batch_idx + 1) % self.recipe.optimisation.accumulate == 0:
             self.average.update_parameters(self.network)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _batch_index: int) -> None:

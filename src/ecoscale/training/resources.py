@@ -70,7 +70,11 @@ class Resources(Callback):
         self._began = time.perf_counter()
 
     def on_train_batch_start(
-        self, _trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: object, **__: object
+        self,
+        trainer: lightning.Trainer,  # noqa: ARG002
+        pl_module: lightning.LightningModule,
+        *_: object,
+        **__: object,
     ) -> None:
         """Count what the first batch keeps."""
         if self._kept is None:

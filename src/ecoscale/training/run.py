@@ -147,19 +147,20 @@ def train(
     """
     run = Run(folder)
     process = this_process(devices, nodes)
-    started = (folder / "recipe.yaml").exists()
-    if process is None or process.first:
-        _refuse_another_run(run, recipe, started=started, resume=resume)
-        refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
     if process is None:
+        _refuse_another_run(run, recipe, resume)
+        refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
         launch(devices)
         return run
     # Lightning's remarks on devices, restored paths and its other products; its warnings stay.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(recipe.seed, verbose=False)
     with process.first_before_others():
+        if process.first:
+            _refuse_another_run(run, recipe, resume)
+            refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
         data = ECGData(recipe, directories, stores or folder.parent / "stores", progress)
-        if started or not process.first:
+        if resume or not process.first:
             preparation = run.preparation
         else:
             mean, scale = data.statistics()
@@ -211,8 +212,9 @@ def train(
     return run
 
 
-def _refuse_another_run(run: Run, recipe: Recipe, *, started: bool, resume: bool) -> None:
+def _refuse_another_run(run: Run, recipe: Recipe, resume: bool) -> None:
     folder = run.folder
+    started = (folder / "recipe.yaml").exists()
     if started and not resume:
         raise RecipeError(f"{folder}: holds a run already; go on with it (--resume) or choose another folder (--out)")
     if resume and not started:
