@@ -33,6 +33,10 @@ class RecipeError(EcoscaleError):
     """A training recipe asks for something that does not exist or contradicts itself."""
 
 
+class RunError(EcoscaleError):
+    """A training run ended before its end, and can go on."""
+
+
 class ModelError(EcoscaleError):
     """A network cannot be built with the configuration given."""
 

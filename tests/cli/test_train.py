@@ -77,6 +77,7 @@ def test_a_run_shows_the_whole_recipe_and_what_comes_next(run, recipe, code15, s
     done = Run(folder)
     assert Recipe.model_validate(yaml.safe_load(shown)) == done.recipe
     assert (done.recipe.optimisation.epochs, done.recipe.optimisation.batch_size) == (1, 32)
+    assert "of it waiting for the loader; at most" in ending
     assert "1 epochs; best validation macro AUROC" in ending
     assert f"Next: ecoscale pack {folder} --out bundles/tiny" in ending
 

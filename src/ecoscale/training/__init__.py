@@ -3,7 +3,8 @@
 Metrics do not live here (`ecoscale.evaluation`), nor does anything that a user of a trained network needs.
 """
 
+from ecoscale.training.distributed import is_first_process
 from ecoscale.training.recipe import Recipe, load_recipe
 from ecoscale.training.run import Run, train
 
-__all__ = ["Recipe", "Run", "load_recipe", "train"]
+__all__ = ["Recipe", "Run", "is_first_process", "load_recipe", "train"]

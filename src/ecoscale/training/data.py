@@ -75,25 +75,40 @@ class SignalBatches(Dataset):
 
 
 class EpochBatches(Sampler):
-    """Lists of positions; shuffled by seed and epoch alone, so that a resumed run sees what an undisturbed one does."""
+    """Lists of positions; shuffled by seed and epoch alone, so that a resumed run sees what an undisturbed one does.
 
-    def __init__(self, n_examples: int, batch_size: int, seed: int | None) -> None:
+    `batch_size` is of the whole batch. Where several processes share it, each takes the part of every batch that falls
+    to its `rank`: together they see the batches that one process would, each exam once. There are a multiple of
+    `accumulate` batches, so that every step is of as many. Raises `RecipeError` where a part would be empty.
+    """
+
+    def __init__(
+        self, n_examples: int, batch_size: int, seed: int | None, accumulate: int = 1, rank: int = 0, processes: int = 1
+    ) -> None:
         self.n_examples, self.batch_size, self.seed = n_examples, batch_size, seed
+        self.rank, self.processes = rank, processes
+        self.n_batches = accumulate * -(-n_examples // (accumulate * batch_size))
         self.epoch = 0
+        if n_examples // self.n_batches < processes:
+            raise RecipeError(
+                f"optimisation: {n_examples} exams in {self.n_batches} batches (batch_size {batch_size}, accumulate "
+                f"{accumulate}) leave one of {processes} processes without any; choose a larger batch_size, a smaller "
+                "accumulate, or fewer devices"
+            )
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.n_examples // self.batch_size)
+        return self.n_batches
 
     def __iter__(self) -> Iterator[list[int]]:
         order = np.arange(self.n_examples)
         if self.seed is not None:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
         for batch in np.array_split(order, len(self)):
-            yield batch.tolist()
+            yield np.array_split(batch, self.processes)[self.rank].tolist()
 
 
 class ECGData(lightning.LightningDataModule):
@@ -187,15 +202,16 @@ class ECGData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Training batches in the epoch's order."""
-        return self._loader(self.training, self.recipe.seed)
+        return self._loader(self.training, self.recipe.seed, self.recipe.optimisation.accumulate)
 
     def val_dataloader(self) -> DataLoader:
         """Validation batches in order."""
         return self._loader(self.validation, None)
 
-    def _loader(self, examples: list[Examples], seed: int | None) -> DataLoader:
+    def _loader(self, examples: list[Examples], seed: int | None, accumulate: int = 1) -> DataLoader:
         batches = SignalBatches(examples)
-        sampler = EpochBatches(len(batches), self.recipe.optimisation.batch_size, seed)
+        share = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        sampler = EpochBatches(len(batches), self.recipe.optimisation.batch_size, seed, accumulate, *share)
         # Batches are gathered from a memory map in a few hundred microseconds; worker processes would cost more.
         # A loader draws a number whenever it begins: before an epoch is seeded in the first after a resumption, after
         # it in all others. With a generator of its own, it takes none from the stream that dropout draws from.

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ecoscale.evaluation import macro_auroc
 from ecoscale.models import create_model
 from ecoscale.training.augmentation import augment, mix
+from ecoscale.training.distributed import gathered, mean, weight_of_share
 from ecoscale.training.losses import masked_loss
 from ecoscale.training.pretrained import load_pretrained
 
@@ -38,6 +39,9 @@ class TrainingModule(lightning.LightningModule):
         torch.manual_seed(recipe.seed)
         self.network = create_model(recipe.model.name, preparation.n_leads, n_outputs, **recipe.model.config)
         self.average = self._average()
+        if self.average is not None:
+            # It has no gradient, which processes that train together would wait for.
+            self.average.requires_grad_(False)
         self._validated: list[tuple[Tensor, Tensor]] = []
         self.validation_logits: np.ndarray | None = None
 
@@ -73,12 +77,14 @@ class TrainingModule(lightning.LightningModule):
         return None
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The findings' loss, and the auxiliary codes' with its weight."""
+        """The findings' loss, and the auxiliary codes' with its weight; its mean over processes is the batch's."""
         n, options = self.n_findings, self.recipe.loss
         loss = masked_loss(logits[:, :n], targets[:, :n], options, self.class_weights)
+        loss = loss * weight_of_share(targets[:, :n] >= 0)
         if self.recipe.auxiliary is None:
             return loss
         beside = masked_loss(logits[:, n:], targets[:, n:], options)
+        beside = beside * weight_of_share(targets[:, n:] >= 0)
         return loss + self.recipe.auxiliary.weight * beside
 
     def _standardise(self, signals: Tensor) -> Tensor:
@@ -86,23 +92,26 @@ class TrainingModule(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seed by the epoch, so that a resumed run draws the same dropout as an undisturbed one."""
-        torch.manual_seed(_seed(self.recipe.seed, self.current_epoch))
+        torch.manual_seed(_seed(self.recipe.seed, self.current_epoch, rank=self.global_rank))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         """Loss of one augmented batch."""
         signals, targets = batch
-        generator = torch.Generator().manual_seed(_seed(self.recipe.seed, self.current_epoch, batch_index))
+        seed = _seed(self.recipe.seed, self.current_epoch, batch_index, rank=self.global_rank)
+        generator = torch.Generator().manual_seed(seed)
         signals = augment(signals, self.recipe.augmentation, self.preparation.rate, generator)
         signals, targets = mix(signals, targets, self.recipe.augmentation, generator)
         loss = self._loss(self.network(self._standardise(signals)).float(), targets)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(targets))
+        whole, number = mean(loss.detach()), len(targets)
+        self.log("train_loss", whole, on_step=False, on_epoch=True, prog_bar=True, batch_size=number, sync_dist=True)
         return loss
 
-    def on_train_batch_end(self, *_: object, **__: object) -> None:
-        """Move the average of the weights."""
-        if self.average is None:
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:  # noqa: ARG002
+        """Move the average of the weights after each step."""
+        options = self.recipe.optimisation
+        if self.average is None or (batch_idx + 1) % options.accumulate:
             return
-        start = self.recipe.optimisation.swa_start
+        start = options.swa_start
         if start is not None and self.global_step <= start * self.trainer.estimated_stepping_batches:
             # The average is the network until its time comes.
             self.average.n_averaged.zero_()
@@ -117,13 +126,15 @@ class TrainingModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Loss and macro AUROC over the validation part."""
-        logits = torch.cat([logits for logits, _ in self._validated])
-        labels = torch.cat([labels for _, labels in self._validated])
+        everyones = gathered([(logits.cpu(), labels.cpu()) for logits, labels in self._validated])
         self._validated.clear()
-        self.validation_logits = logits.cpu().numpy()
-        self.log("val_loss", masked_loss(logits, labels), prog_bar=True)
-        probabilities = logits.sigmoid().cpu().numpy()
-        self.log("val_macro_auroc", float(macro_auroc(labels.cpu().numpy(), probabilities)), prog_bar=True)
+        # Each process has its part of every batch: in the order of the batches, and in each in that of the processes.
+        parts = [part for parts in zip(*everyones, strict=True) for part in parts]
+        logits, labels = (torch.cat(column) for column in zip(*parts, strict=True))
+        self.validation_logits = logits.numpy()
+        self.log("val_loss", float(masked_loss(logits, labels)), prog_bar=True, sync_dist=True)
+        score = float(macro_auroc(labels.numpy(), logits.sigmoid().numpy()))
+        self.log("val_macro_auroc", score, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> dict:  # type: ignore[override]
         """AdamW, without weight decay on batch norms and biases, and the recipe's schedule."""
@@ -158,9 +169,9 @@ def _decayed(parameters: list[nn.Parameter], decay: float, rate: float) -> list[
     ]
 
 
-def _seed(*parts: int) -> int:
-    """One seed from several numbers."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+def _seed(*parts: int, rank: int) -> int:
+    """One seed from several numbers, another for each process; the first's is that of a process alone."""
+    return int(np.random.SeedSequence(parts, spawn_key=(rank,) if rank else ()).generate_state(1)[0])
 
 
 def _warmed_up_average(decay: float):

@@ -126,7 +126,8 @@ class Optimisation(_Section):
     """AdamW (Loshchilov and Hutter 2019) and its schedule."""
 
     epochs: Annotated[int, Field(ge=1)] = 20
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    batch_size: Annotated[int, Field(ge=1, description="exams of a batch, over all processes that train")] = 64
+    accumulate: Annotated[int, Field(ge=1, description="batches whose mean gradient makes one step")] = 1
     learning_rate: Annotated[float, Field(gt=0, description="peak")] = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     schedule: Literal["one_cycle", "cosine"] = "one_cycle"
@@ -139,6 +140,7 @@ class Optimisation(_Section):
         Literal["32", "bf16"],
         Field(description="of training: bf16 computes in bfloat16 where that is safe; validation is always in float32"),
     ] = "32"
+    compile: Annotated[bool, Field(description="the network by torch.compile, for training")] = False
     ema_decay: Annotated[float | None, Field(gt=0, lt=1, description="moving average of the weights, each step")] = None
     swa_start: Annotated[
         float | None, Field(gt=0, lt=1, description="share of the steps after which the weights are averaged evenly")

@@ -2,8 +2,8 @@
 
 A run folder holds `recipe.yaml` (in full), `environment.json`, `preparation.json` (with the scale of the training
 data), `split.csv` (every record and its part), `history.csv` (one row an epoch), `validation.npz` (the best epoch's
-logits with labels, records and patients), `checkpoints/`, `teaching.npz` (what the teachers said, where there are any),
-and `logs/` for TensorBoard and CSV.
+logits with labels, records and patients), `checkpoints/`, `resources.json` (time and memory), `teaching.npz` (what the
+teachers said, where there are any), and `logs/` for TensorBoard and CSV.
 """
 
 from __future__ import annotations
@@ -23,23 +23,28 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, LearningRateMonitor, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.layer_sync import LayerSync, TorchSyncBatchNorm
 
 from ecoscale.datasets.processes import silent
 from ecoscale.errors import RecipeError
 from ecoscale.preparation import Preparation
+from ecoscale.training.batch_norm import ShareBatchNorm
 from ecoscale.training.data import ECGData
 from ecoscale.training.distillation import teach
+from ecoscale.training.distributed import Processes, launch, this_process
 from ecoscale.training.environment import describe_environment
 from ecoscale.training.losses import class_weights
 from ecoscale.training.module import TrainingModule
 from ecoscale.training.pretrained import open_pretrained
 from ecoscale.training.recipe import Recipe
+from ecoscale.training.resources import LoaderClock, Resources, refuse_what_the_machine_lacks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from ecoscale.datasets.processes import Progress
+    from ecoscale.training.distributed import Accelerator
     from ecoscale.training.pretrained import Pretrained
 
 MONITORED = "val_macro_auroc"
@@ -76,6 +81,12 @@ class Run:
             return []
         with path.open(newline="") as stream:
             return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+
+    @property
+    def resources(self) -> dict:
+        """Time and memory since the training began or was resumed (`Resources`); empty before an epoch has ended."""
+        path = self.folder / "resources.json"
+        return json.loads(path.read_text()) if path.exists() else {}
 
     @property
     def validation(self) -> dict[str, np.ndarray]:
@@ -135,48 +146,62 @@ def train(
     resume: bool = False,
     progress: Progress = silent,
     show_progress: bool = True,
+    devices: int = 1,
+    nodes: int = 1,
+    accelerator: Accelerator = "auto",
 ) -> Run:
     """Train a recipe into `folder`, or go on with the run that is there (`resume`).
 
     `directories` says where each collection lies. `stores` holds the prepared signals (default: `stores` beside the
     run). Checkpoints are written at the end of every epoch; all randomness is drawn from the seed and the epoch, so
     that a run that was killed and resumed has the same history as an undisturbed one on the same processor.
-    Raises `RecipeError` if the folder holds another run, or nothing to resume.
+
+    With several `devices` (of each of so many `nodes`), as many processes share every batch. torchrun or SLURM start
+    them; where neither did, this process runs the command that it was started with once for each device, and waits.
+
+    Raises `RecipeError` if the folder holds another run, or nothing to resume, or the machine lacks what is asked for;
+    `RunError` if a process of the run has ended early.
     """
     run = Run(folder)
-    started = (folder / "recipe.yaml").exists()
-    if started and not resume:
-        raise RecipeError(f"{folder}: holds a run already; go on with it (--resume) or choose another folder (--out)")
-    if resume and not started:
-        raise RecipeError(f"{folder}: no run to resume here; start it without --resume")
-    if resume and run.recipe.model_dump(mode="json") != recipe.model_dump(mode="json"):
-        raise RecipeError(f"{folder}: its recipe differs from the one given; resume it without changes, or start anew")
+    process = this_process(devices, nodes)
+    if process is None:
+        _refuse_another_run(run, recipe, resume)
+        refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
+        launch(devices)
+        return run
     # Lightning's remarks on devices, restored paths and its other products; its warnings stay.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(recipe.seed, verbose=False)
-    # Before the minutes that preparing the data may take.
-    fresh = run.last_checkpoint is None
-    begins = open_pretrained(recipe.model.pretrained) if fresh and recipe.model.pretrained is not None else None
-    data = ECGData(recipe, directories, stores or folder.parent / "stores", progress)
-    if started:
-        preparation = run.preparation
-    else:
-        preparation = recipe.preparation
-        if begins is None or begins.preparation is None:
+    with process.first_before_others():
+        if process.first:
+            _refuse_another_run(run, recipe, resume)
+            refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
+        # Before the minutes that preparing the data may take.
+        fresh = run.last_checkpoint is None
+        begins = open_pretrained(recipe.model.pretrained) if fresh and recipe.model.pretrained is not None else None
+        data = ECGData(recipe, directories, stores or folder.parent / "stores", progress)
+        started = resume or not process.first
+        preparation = run.preparation if started else recipe.preparation
+        if not started and (begins is None or begins.preparation is None):
             mean, scale = data.statistics()
             preparation = preparation.model_copy(update={"mean": round(mean, 6), "scale": round(scale, 6)})
-    cap = recipe.loss.largest_class_weight
-    module = TrainingModule(recipe, preparation, None if cap is None else class_weights(data.training_labels, cap))
-    if begins is not None:
-        module.begin_from(begins)
-    if not started:
-        _write_start(folder, recipe, preparation, data, begins)
-    if recipe.distillation is not None:
-        teachers = [Run(path) for path in recipe.distillation.teachers]
-        data.training = teach(recipe, teachers, data.training, folder / "teaching.npz", progress)
+        cap = recipe.loss.largest_class_weight
+        module = TrainingModule(recipe, preparation, None if cap is None else class_weights(data.training_labels, cap))
+        if begins is not None:
+            module.begin_from(begins)
+        if not started:
+            _write_start(folder, recipe, preparation, data, process, begins)
+        if recipe.distillation is not None:
+            teachers = [Run(path) for path in recipe.distillation.teachers]
+            data.training = teach(recipe, teachers, data.training, folder / "teaching.npz", progress)
+    if recipe.optimisation.compile:
+        # In place, so that the names of the weights stay.
+        module.network.compile()
+    clock = LoaderClock()
     callbacks: list[Callback] = [
         History(folder / "history.csv"),
         LearningRateMonitor("epoch"),
+        Resources(folder / "resources.json", clock, process.number),
         BestAndLast(folder, data),
     ]
     if recipe.optimisation.patience is not None:
@@ -185,21 +210,27 @@ def train(
         callbacks.append(RichProgressBar())
     trainer = lightning.Trainer(
         max_epochs=recipe.optimisation.epochs,
-        accelerator="auto",
-        devices=1,
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=process.strategy(),
+        use_distributed_sampler=False,  # `EpochBatches` deals
+        plugins=None if process.environment is None else [_batch_norm(accelerator)],
         callbacks=callbacks,
         logger=[
             TensorBoardLogger(folder / "logs", name="tensorboard", version="", default_hp_metric=False),
             CSVLogger(folder / "logs", name="csv"),
         ],
         precision=_PRECISIONS[recipe.optimisation.precision],
+        accumulate_grad_batches=recipe.optimisation.accumulate,
         gradient_clip_val=recipe.optimisation.gradient_clip,
         enable_progress_bar=show_progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,  # nothing is logged by the step; more than an epoch has steps draws a warning
+        profiler=clock,
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), process.ended_together():
         # Lightning trips over a deprecation in torch, and over our choice of no workers (`ECGData`).
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -208,13 +239,36 @@ def train(
     return run
 
 
+def _refuse_another_run(run: Run, recipe: Recipe, resume: bool) -> None:
+    folder = run.folder
+    started = (folder / "recipe.yaml").exists()
+    if started and not resume:
+        raise RecipeError(f"{folder}: holds a run already; go on with it (--resume) or choose another folder (--out)")
+    if resume and not started:
+        raise RecipeError(f"{folder}: no run to resume here; start it without --resume")
+    if resume and run.recipe.model_dump(mode="json") != recipe.model_dump(mode="json"):
+        raise RecipeError(f"{folder}: its recipe differs from the one given; resume it without changes, or start anew")
+
+
+def _batch_norm(accelerator: Accelerator) -> LayerSync:
+    """Batch norm over all processes' parts of a batch."""
+    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    return TorchSyncBatchNorm() if on_gpu else ShareBatchNorm()
+
+
 def _write_start(
-    folder: Path, recipe: Recipe, preparation: Preparation, data: ECGData, begins: Pretrained | None
+    folder: Path,
+    recipe: Recipe,
+    preparation: Preparation,
+    data: ECGData,
+    process: Processes,
+    begins: Pretrained | None,
 ) -> None:
     """Write what is known before the first epoch; the recipe last, since its presence says that a run has begun."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "preparation.json").write_text(preparation.model_dump_json(indent=1))
     environment = describe_environment() | {
+        "processes": process.number,
         "stores": {
             name: {
                 "collection": store.manifest.title,
@@ -263,6 +317,8 @@ class History(Callback):
         names = ("train_loss", "val_loss", MONITORED)
         scores = {name: float(trainer.callback_metrics[name]) for name in names}
         self.rows.append({"epoch": pl_module.current_epoch, **scores, "seconds": time.perf_counter() - self._began})
+        if not trainer.is_global_zero:
+            return
         partial = self.path.with_suffix(".partial")
         with partial.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, self.rows[0].keys())
@@ -315,14 +371,16 @@ class BestAndLast(Checkpoint):
         score = float(trainer.callback_metrics[MONITORED])
         if score > self.best:
             self.best = score
-            partial = self.folder / "validation.partial.npz"
-            np.savez_compressed(partial, logits=pl_module.validation_logits, **self.about)
-            partial.replace(self.folder / "validation.npz")
+            if trainer.is_global_zero:
+                partial = self.folder / "validation.partial.npz"
+                np.savez_compressed(partial, logits=pl_module.validation_logits, **self.about)
+                partial.replace(self.folder / "validation.npz")
             self._save(trainer, _BEST, weights_only=True)
         self._save(trainer, _LAST, weights_only=False)
 
     def _save(self, trainer: lightning.Trainer, name: str, *, weights_only: bool) -> None:
         # Replaced whole: Lightning writes elsewhere first, but copies from there where that is another file system.
         partial = self.folder / "checkpoints" / f"{name}.partial"
-        trainer.save_checkpoint(partial, weights_only=weights_only)
-        partial.replace(partial.with_suffix(""))
+        trainer.save_checkpoint(partial, weights_only=weights_only)  # by the first process; the others wait for it
+        if trainer.is_global_zero:
+            partial.replace(partial.with_suffix(""))
