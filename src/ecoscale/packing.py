@@ -44,6 +44,10 @@ SELF_TEST_CASES: tuple[tuple[str, ...], ...] = ((), ("AF",), ("LBBB",), ("SB", "
 """Synthetic ECGs that make the self-test's input."""
 
 
+FEWEST_POSITIVES = 5
+"""On the validation part, for a finding to get a threshold of its own."""
+
+
 @dataclass(frozen=True)
 class MeasuredRun:
     """A run's best epoch on its validation part, with the calibration and thresholds chosen there."""
@@ -64,7 +68,8 @@ class MeasuredRun:
 def measure_run(run: Run, sensitivity: float | None = None, calibration: CalibrationMethod = "platt") -> MeasuredRun:
     """Fit the calibration and then choose thresholds on a run's validation part, and measure there.
 
-    Thresholds are F1-optimal or, with `sensitivity`, the highest that have at least that sensitivity. Raises
+    Thresholds are F1-optimal or, with `sensitivity`, the highest that have at least that sensitivity; with fewer than
+    `FEWEST_POSITIVES` a finding keeps 0.5. Raises
     `EvaluationError` for a sensitivity that is not above 0 and up to 1, and for an unknown calibration.
     """
     recipe, preparation, validation = run.recipe, run.preparation, run.validation
@@ -77,6 +82,7 @@ def measure_run(run: Run, sensitivity: float | None = None, calibration: Calibra
         "f1" if sensitivity is None else "sensitivity",
         target=sensitivity,
         names=recipe.findings,
+        fewest_positives=FEWEST_POSITIVES,
     )
     part = _validated_on(run)
     how = "F1-optimal" if sensitivity is None else f"the highest with a sensitivity of {sensitivity:g}"

@@ -170,3 +170,11 @@ def test_a_class_without_positives_or_negatives_has_no_operating_points(labels):
 
 def test_a_class_that_is_separated_has_its_one_threshold_among_the_operating_points():
     assert (0.5, 1.0, 1.0) in operating_points([0, 0, 1, 1], [0.1, 0.25, 0.75, 0.9])
+
+
+def test_a_class_with_fewer_positives_than_asked_keeps_one_half_and_says_so():
+    labels = np.array([[1, 1], [1, 0], [0, 0], [0, 0]])
+    scores = np.array([[0.2, 0.2], [0.3, 0.1], [0.1, 0.1], [0.05, 0.1]])
+    chosen = choose_thresholds(labels, scores, names=("AF", "STE"), fewest_positives=2)
+    assert chosen.values.tolist() == [pytest.approx(0.15), 0.5]
+    assert chosen.warnings == ("STE: threshold left at 0.5, there is one positive to choose by",)

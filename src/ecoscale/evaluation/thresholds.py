@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 ThresholdMethod = Literal["f1", "sensitivity"]
 
 DEFAULT_THRESHOLD = 0.5
-"""What a class gets that has no positives to choose by."""
+"""What a class gets that has too few positives to choose by."""
 
 
 @dataclass(frozen=True, eq=False)
 class ChosenThresholds:
     """Thresholds and how they were chosen.
 
-    `values` is `(classes,)`; `warnings` names the classes that had no positives and got 0.5.
+    `values` is `(classes,)`; `warnings` names the classes that had too few positives and got 0.5.
     """
 
     values: NDArray[np.float64]
@@ -62,6 +62,8 @@ def choose_thresholds(
     method: ThresholdMethod = "f1",
     target: float | None = None,
     names: Sequence[str] | None = None,
+    *,
+    fewest_positives: int = 1,
 ) -> ChosenThresholds:
     """Choose a threshold for each class.
 
@@ -81,6 +83,9 @@ def choose_thresholds(
         The wanted sensitivity, in (0, 1]; only with `"sensitivity"`.
     names
         The classes' names, for the warnings.
+    fewest_positives
+        With fewer a class keeps 0.5 and gets a warning: the best F1 of two or three records hangs on chance, and may
+        lie at a threshold that every other record passes.
 
     Raises
     ------
@@ -100,10 +105,14 @@ def choose_thresholds(
     for position, name in enumerate(names):
         known = truth[:, position] >= 0
         column = truth[known, position]
-        if (column == 1).any():
+        positives = int((column == 1).sum())
+        if positives >= max(1, fewest_positives):
             values[position] = _choose_one(column, scores[known, position], target)
         else:
-            warnings.append(f"{name}: threshold left at {DEFAULT_THRESHOLD}, there are no positives to choose by")
+            there_are = {0: "there are no positives", 1: "there is one positive"}.get(
+                positives, f"there are only {positives} positives"
+            )
+            warnings.append(f"{name}: threshold left at {DEFAULT_THRESHOLD}, {there_are} to choose by")
     return ChosenThresholds(values, method, target, tuple(warnings))
 
 
