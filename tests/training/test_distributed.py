@@ -58,7 +58,7 @@ def shared(begin, alone, tmp_path_factory) -> Run:
     """The same recipe by two processes (gloo)."""
     folder = tmp_path_factory.mktemp("runs") / "shared"
     with begin(folder) as process:
-        said = process.communicate(timeout=240)[1]
+        said = process.communicate(timeout=600)[1]
     assert process.returncode == 0, said
     assert said.count("3 epochs; best validation macro AUROC") == 1
     return Run(folder)
@@ -106,14 +106,14 @@ def test_when_one_process_is_killed_the_run_ends_and_goes_on_as_if_undisturbed(b
         children = psutil.Process(process.pid).children(recursive=True)
         (second,) = (child for child in children if child.environ().get("RANK") == "1")
         second.send_signal(signal.SIGKILL)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=120)[1]
     assert process.returncode == 2
     assert "process 1 was ended by SIGKILL; what was trained is kept: go on with --resume" in said
     assert "Traceback" not in said
     assert not psutil.wait_procs(children, timeout=10)[1]
     assert len(run.history) < 3
     with begin(run.folder, "--resume") as process:
-        said = process.communicate(timeout=240)[1]
+        said = process.communicate(timeout=600)[1]
     assert process.returncode == 0, said
     np.testing.assert_array_equal(scores(run), scores(shared))
     np.testing.assert_array_equal(run.validation["logits"], shared.validation["logits"])

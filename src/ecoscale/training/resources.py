@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -85,6 +86,10 @@ class Resources(Callback):
         """It has kept all that it will."""
         if self._kept is not None:
             self._kept.close()
+
+    def on_exception(self, *_: object, **__: object) -> None:
+        """Stop counting where the first batch fails."""
+        self.on_before_backward()
 
     def on_train_batch_end(self, *_: object, **__: object) -> None:
         """Add the batch's time and the wait for it."""
@@ -170,7 +175,10 @@ def refuse_what_the_machine_lacks(options: Optimisation, accelerator: Accelerato
             )
     if options.compile:
         try:
-            torch.compile(torch.nn.functional.silu)(torch.zeros(2, device="cuda" if on_gpu else "cpu"))
+            with warnings.catch_warnings():
+                # The compiler's own imports use what PyTorch deprecates.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                torch.compile(torch.nn.functional.silu)(torch.zeros(2, device="cuda" if on_gpu else "cpu"))
         except Exception as error:
             raise RecipeError(
                 "optimisation.compile: torch.compile does not work on this machine "
