@@ -21,6 +21,8 @@ import numpy as np
 import torch
 import typer
 
+from ecoscale.cli._output import pairs
+from ecoscale.cli.train import recipe_value
 from ecoscale.datasets import Collection, in_part, open_collection
 from ecoscale.datasets.splits import stratified_split
 from ecoscale.evaluation import measure
@@ -93,10 +95,14 @@ def main(
     records: Annotated[int, typer.Option(help="In the user's folder.")] = 200,
     seeds: Annotated[int, typer.Option(help="Draws of the records, each with its own training.")] = 2,
     kinds: Annotated[str, typer.Option(help="Which leads: twelve, eight, one.")] = "twelve,eight,one",
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE of the recipe, as finetune takes.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="Processor threads.")] = 1,
 ) -> None:
     """Print the table of docs/finetuning.md."""
     torch.set_num_threads(threads)
+    changes = {key: recipe_value(key, value) for key, value in pairs(change or [], "--set", "KEY=VALUE").items()}
     chapman = open_collection(chapman_folder, "chapman")
     there = unseen(chapman, bundle)
     codes = chapman.records.loc[there, "codes"]
@@ -114,7 +120,9 @@ def main(
                     for which in ("own", "rest")
                 )
                 began, out = time.perf_counter(), Path(scratch) / "out"
-                tuned = finetune(bundle, own, out, seed=seed, cross_validate=False, beside_scratch=True)
+                tuned = finetune(
+                    bundle, own, out, seed=seed, changes=changes, cross_validate=False, beside_scratch=True
+                )
                 seconds = sum(row["seconds"] for row in Run(out / "runs" / "final").history)
                 nothing = pack(Run(out / "runs" / "scratch-final"), Path(scratch) / "scratch")
                 (auroc, precision), (auroc_0, precision_0) = (scores(one, rest) for one in (tuned.bundle, nothing))

@@ -7,7 +7,7 @@ import pytest
 
 from ecoscale import read_ecg
 from ecoscale.datasets.splits import read_split
-from ecoscale.errors import RecipeError
+from ecoscale.errors import EcoscaleError, RecipeError
 from ecoscale.evaluation import macro_auroc
 from ecoscale.finetuning import ANSWERS, RECIPE, SPLIT, finetune
 from ecoscale.inference import Classifier
@@ -100,13 +100,13 @@ def test_what_has_ended_is_not_repeated(tuned, tiny_bundle, watch, out):
         ({"findings": ["AF", "fever"]}, "the table has no labels fever; it has AF, wide_qrs"),
         ({"parts": 2}, "parts is 2; expected at least 3"),
         ({"parts": 15}, r"AF: \d+ patients with it among 36 records; expected at least 15"),
-        ({"leads": ["I", "V9"]}, "V9"),
+        ({"leads": ["I", "V9"]}, "unknown lead 'V9' in the leads given"),
         ({"resume": True}, "nothing to resume here"),
         ({"changes": {"optimisation.epoch": 3}}, "optimisation.epoch: Extra inputs are not permitted"),
     ],
 )
 def test_what_cannot_be_is_refused_before_training(tiny_bundle, watch, tmp_path, options, said):
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(EcoscaleError, match=said):
         finetune(tiny_bundle.path, watch, tmp_path / "out", **options)
     assert not (tmp_path / "out" / "runs").exists()
 

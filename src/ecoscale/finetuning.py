@@ -21,6 +21,7 @@ from ecoscale.datasets.preparing import prepare_store
 from ecoscale.datasets.processes import silent
 from ecoscale.errors import EcoscaleError, RecipeError
 from ecoscale.evaluation import Evaluation, paired_difference
+from ecoscale.formats.leads import canonical_leads
 from ecoscale.packing import measure_run, pack
 from ecoscale.training import Recipe, Run, train
 from ecoscale.training.pretrained import kept_outputs, open_pretrained
@@ -241,7 +242,7 @@ def _leads(base: Pretrained, collection: Folder, asked: Sequence[str] | None) ->
     assert base.preparation is not None
     known = base.preparation.leads
     if asked is not None:
-        return tuple(asked)
+        return canonical_leads(asked, "the leads to read")
     failed = None
     for record in collection.records.index:
         try:

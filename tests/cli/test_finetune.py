@@ -36,7 +36,7 @@ def test_one_command_goes_from_a_folder_to_a_bundle_that_predicts(run, tiny_bund
         (["--once"], "3 patients to measure on; expected at least 5: add records, cross-validate (without --once)"),
         (["--parts", "18"], "patients with it among 36 records; expected at least 18"),
         (["--set", "preparation.rate=250"], "preparation.rate is 250"),
-        (["--leads", "I,V1"], "V1"),
+        (["--leads", "I,MLII"], "unknown lead 'MLII' in the leads given"),
         (["--resume"], "nothing to resume here"),
     ],
 )
