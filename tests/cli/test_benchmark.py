@@ -27,9 +27,9 @@ optimisation: {epochs: 2, batch_size: 32, learning_rate: 0.01}
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A synthetic PTB-XL of 160 records, a recipe for a tiny network, and a place for runs."""
+    """A synthetic PTB-XL of 110 records, a recipe for a tiny network, and a place for runs."""
     folder = tmp_path_factory.mktemp("benchmark")
-    write_ptbxl(folder / "ptb-xl", 160, rates=[100], seed=5)
+    write_ptbxl(folder / "ptb-xl", 110, rates=[100], seed=5)
     (folder / "tiny.yaml").write_text(RECIPE)
     return folder
 
