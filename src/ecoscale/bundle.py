@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MANIFEST, MODEL, SELF_TEST, CARD = "bundle.json", "model.onnx", "selftest.npz", "README.md"
 RELIABILITY, WEIGHTS = "reliability.png", "weights.safetensors"
 """The files that a bundle may do without."""
+DEFAULT = "six-findings"
+"""The shipped bundle that is taken where none is named."""
 SCHEMA = 1
 
 
@@ -251,7 +253,8 @@ def write_bundle(
 def shipped_bundles() -> tuple[str, ...]:
     """Names of the bundles in the package, the default first."""
     root = _weights()
-    return tuple(sorted(entry.name for entry in root.iterdir() if (entry / MANIFEST).exists()))
+    names = sorted(entry.name for entry in root.iterdir() if (entry / MANIFEST).exists())
+    return tuple(sorted(names, key=lambda name: name != DEFAULT))
 
 
 def shipped_bundle(name: str | None = None) -> Path:
