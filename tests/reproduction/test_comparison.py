@@ -54,6 +54,7 @@ def test_what_was_changed_and_what_is_missing_is_said(comparison):
     assert "ecoscalenet was not trained by the protocol's recipe: model.config.width=8" in said
     assert "oscnn was not trained by the protocol's recipe" in said
     assert "not trained here: radix_small, oscnn_uncapped, oscnn_unbudgeted" in said
+    assert "CODE-test: 30 records measured; 827 are published" in said
     assert "the store holds 119 records; CODE-15% as published has 345,779" in said
 
 

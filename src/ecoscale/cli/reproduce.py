@@ -150,8 +150,8 @@ def _print_estimate(console: Console, found: Estimate) -> None:
             network.name,
             f"{network.parameters:,}",
             f"{network.macs / 1e9:.3f}",
-            f"{network.trained:,.2f}",
-            f"{network.predicted:,.2f}",
+            _rate(network.trained),
+            _rate(network.predicted),
             f"{network.batch_size}",
             f"{network.memory / 1e9:.1f}",
             f"{network.flops_a_seed / 1e18:,.2f}",
@@ -173,6 +173,10 @@ def _print_estimate(console: Console, found: Estimate) -> None:
         "gradients, Adam's moments, activations in float32; workspaces come on top.",
     ):
         console.print(line, markup=False)
+
+
+def _rate(a_second: float) -> str:
+    return f"{a_second:,.0f}" if a_second >= 100 else f"{a_second:.3g}"
 
 
 def _duration(seconds: float) -> str:

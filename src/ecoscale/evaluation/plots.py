@@ -138,6 +138,8 @@ def draw_over_cost(points: Sequence[Mapping[str, Any]], x_label: str, y_label: s
                 color=colour,
             )
         axes.set(xscale="log", xlabel=x_label, ylabel=y_label)
+        # Plain numbers: powers would need the mathematics that names of findings must not be read as.
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.margins(x=0.35)
     return figure
 

@@ -126,6 +126,9 @@ def compare(
         there = {network: [run for run in own if predictions(run, name).exists()] for network, own in runs.items()}
         if there := {network: own for network, own in there.items() if own}:
             external = _measured(there, networks, name, n_resamples)
+            if external.n_records != protocol.external.records:
+                title, published = list_collections()[name].title, protocol.external.records
+                remarks.append(f"{title}: {external.n_records:,} records measured; {published:,} are published")
     stored = {run.environment["stores"][protocol.collection]["records"] for own in runs.values() for run in own}
     if stored != {protocol.records}:
         counts = ", ".join(f"{count:,}" for count in sorted(stored))

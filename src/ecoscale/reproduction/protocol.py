@@ -55,6 +55,7 @@ class External(_Section):
     """Another collection to test on, and a published network's F1 there."""
 
     collection: str
+    records: Annotated[int, Field(ge=1, description="of the whole collection")]
     reference: str
     f1: dict[str, float]
 
