@@ -75,11 +75,11 @@ def test_stored_figures_are_those_of_the_stored_logits(study):
 def test_the_study_of_calibration_prints_its_tables(command, rows):
     from typer.testing import CliRunner
 
-    spec = importlib.util.spec_from_file_location("calibration", FOLDER.parent / "calibration.py")
+    spec = importlib.util.spec_from_file_location("calibration", FOLDER / "calibration.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.HALVES = 1
-    result = CliRunner().invoke(module.app, [command, str(FOLDER / "results" / "lean-tiny-0.npz")])
+    result = CliRunner().invoke(module.app, [command, str(FOLDER / "networks" / "results" / "lean-tiny-0.npz")])
     assert result.exit_code == 0, result.output
     heading, rule, *found = result.stdout.splitlines()
     assert len(found) == rows

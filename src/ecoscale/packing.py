@@ -24,6 +24,7 @@ from ecoscale.evaluation import (
     operating_points,
 )
 from ecoscale.evaluation.plots import draw_reliability, save_png
+from ecoscale.evaluation.thresholds import DEFAULT_THRESHOLD
 from ecoscale.export import export_onnx, export_weights
 from ecoscale.findings import DISCLAIMER, FINDINGS
 from ecoscale.training.comparing import refuse_other_validation
@@ -44,10 +45,6 @@ SELF_TEST_CASES: tuple[tuple[str, ...], ...] = ((), ("AF",), ("LBBB",), ("SB", "
 """Synthetic ECGs that make the self-test's input."""
 
 
-FEWEST_POSITIVES = 5
-"""On the validation part, for a finding to get a threshold of its own."""
-
-
 @dataclass(frozen=True)
 class MeasuredRun:
     """A run's best epoch on its validation part, with the calibration and thresholds chosen there."""
@@ -65,11 +62,16 @@ class MeasuredRun:
         return sum(row["seconds"] for row in self.run.history)
 
 
-def measure_run(run: Run, sensitivity: float | None = None, calibration: CalibrationMethod = "platt") -> MeasuredRun:
+def measure_run(
+    run: Run,
+    sensitivity: float | None = None,
+    calibration: CalibrationMethod = "platt",
+    fewest_positives: int = 1,
+) -> MeasuredRun:
     """Fit the calibration and then choose thresholds on a run's validation part, and measure there.
 
     Thresholds are F1-optimal or, with `sensitivity`, the highest that have at least that sensitivity; with fewer than
-    `FEWEST_POSITIVES` a finding keeps 0.5. Raises
+    `fewest_positives` a finding keeps 0.5. Raises
     `EvaluationError` for a sensitivity that is not above 0 and up to 1, and for an unknown calibration.
     """
     recipe, preparation, validation = run.recipe, run.preparation, run.validation
@@ -82,7 +84,7 @@ def measure_run(run: Run, sensitivity: float | None = None, calibration: Calibra
         "f1" if sensitivity is None else "sensitivity",
         target=sensitivity,
         names=recipe.findings,
-        fewest_positives=FEWEST_POSITIVES,
+        fewest_positives=fewest_positives,
     )
     part = _validated_on(run)
     how = "F1-optimal" if sensitivity is None else f"the highest with a sensitivity of {sensitivity:g}"
@@ -108,6 +110,7 @@ def pack(
     beside: Sequence[Run] = (),
     sensitivity: float | None = None,
     calibration: CalibrationMethod = "platt",
+    fewest_positives: int = 1,
 ) -> Bundle:
     """Make a bundle of a run's best epoch.
 
@@ -118,7 +121,7 @@ def pack(
     """
     for other in beside:
         refuse_other_validation(run, other)
-    measured, *others = (measure_run(each, sensitivity, calibration) for each in (run, *beside))
+    measured, *others = (measure_run(each, sensitivity, calibration, fewest_positives) for each in (run, *beside))
     recipe, preparation, validation = run.recipe, run.preparation, run.validation
     compared = compare_calibrations(validation["labels"], validation["logits"], validation["patients"], recipe.findings)
     part = _validated_on(run)
@@ -132,7 +135,7 @@ def pack(
         description=recipe.description,
         labels=_labels(measured),
         preparation=preparation,
-        thresholds_chosen="; ".join((measured.chosen, *measured.thresholds.warnings)),
+        thresholds_chosen="; ".join((measured.chosen, *_left(measured.thresholds))),
         calibration=calibration,
         calibration_chosen="; ".join((_calibration_in_words(calibration, part), *measured.calibration.warnings)),
         calibrations_compared=compared.figures,
@@ -171,7 +174,7 @@ def _labels(measured: MeasuredRun) -> tuple[Label, ...]:
     found = []
     for column, finding in enumerate(recipe.findings):
         curve, at = measured.calibration.curves[column], measured.evaluation.metrics.classes[column]
-        f1_optimal = measured.thresholds.method == "f1"
+        f1_optimal = measured.thresholds.method == "f1" and finding not in measured.thresholds.left
         found.append(
             Label(
                 name=finding,
@@ -186,6 +189,13 @@ def _labels(measured: MeasuredRun) -> tuple[Label, ...]:
             )
         )
     return tuple(found)
+
+
+def _left(thresholds: ChosenThresholds) -> list[str]:
+    """Which findings kept the threshold that they began with, if any."""
+    if not thresholds.left:
+        return []
+    return [f"left at {DEFAULT_THRESHOLD:g} for want of positives to choose by: {', '.join(thresholds.left)}"]
 
 
 def _calibration_in_words(method: CalibrationMethod, part: str) -> str:

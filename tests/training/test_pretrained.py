@@ -120,7 +120,7 @@ def test_a_lead_that_the_bundle_does_not_read_is_refused(recipe, tiny_bundle, tm
         update={"preparation": base.preparation.model_copy(update={"leads": ("I",)})}
     )
     files = (tiny_bundle.model.read_bytes(), {"signal": signal, "logits": expected}, "card")
-    write_bundle(one, manifest, *files, base.weights.read_bytes())
+    write_bundle(one, manifest, *files, weights=base.weights.read_bytes())
     with pytest.raises(ValueError, match=r"leads: V1: .* reads I and has no weights for another lead"):
         recipe(one, preparation={"leads": ["I", "V1"]})
 

@@ -1,6 +1,5 @@
 """Recipes: read whole, refused with the file and the key."""
 
-from pathlib import Path
 
 import pytest
 import yaml
@@ -8,6 +7,10 @@ import yaml
 from ecoscale.datasets import list_collections
 from ecoscale.errors import RecipeError
 from ecoscale.training import Recipe, load_recipe
+from ecoscale.training.recipe import packaged_recipes
+
+# A base is what others extend, and no recipe yet.
+RECIPES = {name: path for name, path in packaged_recipes().items() if not name.endswith("/base")}
 
 SHORTEST = """
 name: shortest
@@ -39,7 +42,7 @@ def test_what_is_left_out_has_defaults(write):
     assert recipe.seed == 0
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", RECIPES.values(), ids=RECIPES)
 def test_every_recipe_of_the_repository_is_valid_and_survives_its_own_yaml(path, write):
     recipe = load_recipe(path)
     assert load_recipe(write(recipe.to_yaml())) == recipe

@@ -36,6 +36,9 @@ def pack(
             min=0.01, max=1, help="Thresholds with at least this sensitivity.", show_default="F1-optimal ones"
         ),
     ] = None,
+    fewest_positives: Annotated[
+        int, typer.Option(min=1, help="Positives without which a finding keeps a threshold of 0.5.")
+    ] = 1,
     calibration: Annotated[Method, typer.Option(help="How logits become probabilities.")] = Method.PLATT,
     beside: Annotated[
         list[Path] | None,
@@ -51,6 +54,7 @@ def pack(
       ecoscale pack runs/ptbxl-six-findings --out bundles/six-findings --name six-findings
       ecoscale pack runs/ptbxl-six-findings --out bundles/screening --sensitivity 0.95
       ecoscale pack runs/ptbxl-six-findings --out bundles/isotonic --calibration isotonic
+      ecoscale pack runs/ptbxl-statements --out bundles/statements --fewest-positives 5
     """
     from rich.console import Console
 
@@ -70,6 +74,7 @@ def pack(
         beside=[Run(other) for other in beside or []],
         sensitivity=sensitivity,
         calibration=calibration.value,
+        fewest_positives=fewest_positives,
     )
     manifest = bundle.manifest
     size = sum(path.stat().st_size for path in bundle.path.iterdir()) / 1e6

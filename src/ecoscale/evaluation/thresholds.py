@@ -34,13 +34,14 @@ DEFAULT_THRESHOLD = 0.5
 class ChosenThresholds:
     """Thresholds and how they were chosen.
 
-    `values` is `(classes,)`; `warnings` names the classes that had too few positives and got 0.5.
+    `values` is `(classes,)`; `left` and `warnings` name the classes that had too few positives and got 0.5.
     """
 
     values: NDArray[np.float64]
     method: ThresholdMethod
     target: float | None = None
     warnings: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def choose_thresholds(
         raise EvaluationError(f"target is {target}; it has a meaning with method 'sensitivity' only")
     names = checked_names(names, truth.shape[1])
     values = np.full(truth.shape[1], DEFAULT_THRESHOLD)
-    warnings = []
+    warnings, left = [], []
     for position, name in enumerate(names):
         known = truth[:, position] >= 0
         column = truth[known, position]
@@ -113,7 +114,8 @@ def choose_thresholds(
                 positives, f"there are only {positives} positives"
             )
             warnings.append(f"{name}: threshold left at {DEFAULT_THRESHOLD}, {there_are} to choose by")
-    return ChosenThresholds(values, method, target, tuple(warnings))
+            left.append(name)
+    return ChosenThresholds(values, method, target, tuple(warnings), tuple(left))
 
 
 def _choose_one(column: NDArray[np.int8], scores: NDArray[np.float64], sensitivity: float | None) -> float:

@@ -303,7 +303,8 @@ def recipes_folder() -> Path:
 def packaged_recipes() -> dict[str, Path]:
     """The recipes that come with ecoscale, such as `ptbxl/benchmark`, by their names."""
     folder = recipes_folder()
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
+    found = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
+    return {name: path for name, path in found.items() if path.stem != "protocol"}
 
 
 def packaged_recipe(name: str) -> Path:
