@@ -90,6 +90,8 @@ def test_what_has_ended_is_not_repeated(tuned, tiny_bundle, watch, out):
     again = finetune(tiny_bundle.path, watch, out, parts=3, changes=ONCE, beside_scratch=True, resume=True)
     assert again.evaluation.to_dict() == tuned.evaluation.to_dict()
     assert written == {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("history.csv")}
+    with pytest.raises(RecipeError, match=r"recipe.yaml: differs from what is asked for now"):
+        finetune(tiny_bundle.path, watch, out, parts=4, changes=ONCE, resume=True)
     with pytest.raises(RecipeError, match=r"holds a fine-tuning already; go on with it \(--resume\)"):
         finetune(tiny_bundle.path, watch, out)
 
