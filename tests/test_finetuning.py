@@ -90,6 +90,8 @@ def test_what_has_ended_is_not_repeated(tuned, tiny_bundle, watch, out):
     again = finetune(tiny_bundle.path, watch, out, parts=3, changes=ONCE, beside_scratch=True, resume=True)
     assert again.evaluation.to_dict() == tuned.evaluation.to_dict()
     assert written == {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("history.csv")}
+    with pytest.raises(RecipeError, match=r"recipe.yaml: differs from what is asked for now"):
+        finetune(tiny_bundle.path, watch, out, parts=4, changes=ONCE, resume=True)
     with pytest.raises(RecipeError, match=r"holds a fine-tuning already; go on with it \(--resume\)"):
         finetune(tiny_bundle.path, watch, out)
 
@@ -132,10 +134,3 @@ def test_what_was_tuned_may_be_tuned_again_and_remembers_all_that_was_seen(tuned
     base = open_pretrained(tuned.bundle.path)
     assert base.outputs == ("AF", "wide_qrs")
     assert {part["collection"] for part in base.data} == {"folder", "code15"}
-
-
-def test_without_cross_validation_the_figures_are_of_the_part_that_chose(tiny_bundle, watch, tmp_path):
-    tuned = finetune(tiny_bundle.path, watch, tmp_path / "out", parts=3, changes=ONCE, cross_validate=False)
-    assert [path.name for path in (tmp_path / "out" / "runs").iterdir()] == ["final"]
-    assert tuned.evaluation.n_records == len(Run(tmp_path / "out" / "runs" / "final").validation["records"]) < 20
-    assert "and so was the epoch" in (tuned.bundle.path / "README.md").read_text()

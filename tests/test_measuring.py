@@ -86,6 +86,15 @@ def test_what_was_seen_before_a_bundle_was_tuned_counts_as_trained_on(tmp_path, 
     assert classified.exposure[0].startswith(f"{classified.trained_on} of {len(classified.records)} records")
 
 
+def test_a_split_that_knows_none_of_the_records_is_of_another_folder(tmp_path, collection):
+    split = tmp_path / "split.csv"
+    split.write_text("record,patient,part\nward-1,anna,1\nward-2,ben,2\n")
+    parts = {"train": [{"collection": "code15", "split": str(split), "part": "1"}], "validation": []}
+    tuned = Bundle.load(made_bundle(tmp_path / "tuned", provenance={"recipe": {"data": parts}}))
+    classified = classify_records(tuned, collection, choose_records(collection, share=(0.9, 1)))
+    assert (classified.trained_on, classified.exposure) == (0, ())
+
+
 def test_the_size_of_a_batch_changes_nothing(classified, bundle, collection):
     again = classify_records(bundle, collection, choose_records(collection), batch_size=7)
     assert again.records == classified.records

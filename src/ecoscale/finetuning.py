@@ -23,7 +23,7 @@ from ecoscale.errors import EcoscaleError, RecipeError
 from ecoscale.evaluation import Evaluation, paired_difference
 from ecoscale.formats.leads import canonical_leads
 from ecoscale.packing import measure_run, pack
-from ecoscale.training import Recipe, Run, train
+from ecoscale.training import Recipe, Run, load_recipe, train
 from ecoscale.training.pretrained import kept_outputs, open_pretrained
 from ecoscale.training.recipe import validated_recipe
 
@@ -201,10 +201,16 @@ def finetune(
     }
     tuned = _Plan(_changed(content, changes or {}), out, parts, "")
     whole = tuned.recipe(chooses=1)
+    if resume and load_recipe(out / RECIPE) != whole:
+        raise RecipeError(
+            f"{out / RECIPE}: differs from what is asked for now; resume with the same options, or choose another "
+            "folder (--out)"
+        )
     store = prepare_store(collection, whole.preparation, out / "stores", progress=progress)
     _refuse_too_few(store, chosen, parts, cross_validate=cross_validate)
-    _write_split(store, chosen, parts, seed, out / SPLIT)
-    (out / RECIPE).write_text(whole.to_yaml(), encoding="utf-8")
+    if not resume:
+        _write_split(store, chosen, parts, seed, out / SPLIT)
+        (out / RECIPE).write_text(whole.to_yaml(), encoding="utf-8")
 
     plans = [tuned, *([_from_scratch(tuned, whole)] if beside_scratch else [])]
     left_out = range(1, parts + 1) if cross_validate else ()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecoscale.datasets import in_part
+from ecoscale.datasets.splits import read_split
 from ecoscale.errors import DatasetError
 from ecoscale.evaluation import evaluate, paired_difference
 from ecoscale.inference import Classifier, Failure
@@ -297,5 +298,7 @@ def _in_recipe(bundle: Bundle, collection: Collection, table: Any, which: str) -
             split = None if part.get("split") is None else (Path(part["split"]), part["part"])
             if split is not None and not split[0].is_file():
                 return None
+            if split is not None and read_split(split[0]).keys().isdisjoint(table.index):
+                continue  # of another folder of the same kind
             inside |= in_part(table, part.get("folds"), part.get("share"), split)
     return int(inside.sum())

@@ -22,6 +22,9 @@ def test_one_command_goes_from_a_folder_to_a_bundle_that_predicts(run, tiny_bund
     assert Bundle.load(bundle).title == "watch-AF 1"
     assert f"{bundle}: watch-AF 1; it knew AF already." in result.stderr
     assert f"ecoscale train {out / 'recipe.yaml'} --data folder={watch}" in result.stderr
+    # With --once the figures are of the part that chose the epoch, and the card says so.
+    assert {path.name for path in (out / "runs").iterdir()} == {"final", "scratch-final"}
+    assert "and so was the epoch" in (bundle / "README.md").read_text()
     read = ("--rate", 250, "--unit", "mV", "--leads", "I", "--format", "json")
     predicted = run("predict", watch / "0.npy", "--bundle", bundle, *read)
     assert predicted.exit_code == 0, predicted.output

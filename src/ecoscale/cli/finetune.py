@@ -10,11 +10,16 @@ import typer
 
 def finetune(
     bundle: Annotated[
-        str, typer.Argument(help="What to begin from: a bundle's folder or name, or a run.", show_default=False)
+        str,
+        typer.Argument(
+            help="What to begin from: a bundle's folder or name, or a run.", metavar="BUNDLE", show_default=False
+        ),
     ],
     folder: Annotated[
         Path,
-        typer.Argument(help="Your recordings, with labels.csv (docs/collections/folder.md).", show_default=False),
+        typer.Argument(
+            help="Your recordings, with labels.csv (docs/collections/folder.md).", metavar="FOLDER", show_default=False
+        ),
     ],
     out: Annotated[
         Path,
@@ -48,8 +53,8 @@ def finetune(
 ) -> None:
     r"""Fine-tune a bundle on your own recordings: other findings, fewer leads, any rate (needs ecoscale\[train]).
 
-    Each record is told by a network that has not seen its patient (cross-validation); the figures are of these
-    answers, and calibration and thresholds too. Then a network trained alike is packed, with its recipe beside it.
+    Each record is told by a network that has not seen its patient (cross-validation).
+    Figures, calibration and thresholds are of these answers; then a network trained alike is packed.
 
     Examples:
       ecoscale finetune six-findings mine --out tuned/mine
