@@ -28,6 +28,11 @@ def recipe(tiny_recipe) -> Recipe:
     The network has no unit that its rounding could turn on or off for a whole batch, as tiny EcoScale-Nets have.
     """
     content = tiny_recipe.model_dump() | {"name": "shared", "augmentation": {}}
+    # 87 and 32 records.
+    content["data"] = {
+        part: [{"collection": "code15", "share": share}]
+        for part, share in (("train", (0, 0.72)), ("validation", (0.72, 1)))
+    }
     content["model"] = {"name": "fcn", "config": {"width": WIDTH}}
     content["optimisation"] |= {"epochs": 3, "batch_size": 7, "learning_rate": 1e-3}
     return Recipe.model_validate(content)
@@ -71,7 +76,7 @@ def scores(run):
 def test_two_processes_have_the_loss_curve_of_one(alone, shared):
     # Sums in another order differ by a few parts in 10 million, and Adam lets that grow from step to step; the more
     # before batch norm, where a bias has no gradient but rounding. Only validation, by running means, sees the bias.
-    np.testing.assert_allclose(scores(shared)[:, 0], scores(alone)[:, 0], rtol=2e-5)
+    np.testing.assert_allclose(scores(shared)[:, 0], scores(alone)[:, 0], rtol=5e-6)
     np.testing.assert_allclose(scores(shared)[:, 1], scores(alone)[:, 1], rtol=1e-3)
 
 
@@ -79,8 +84,7 @@ def test_two_processes_validate_every_record_once_and_in_order(alone, shared):
     ours, theirs = shared.validation, alone.validation
     for name in ("records", "patients", "labels"):
         np.testing.assert_array_equal(ours[name], theirs[name])
-    assert len(ours["logits"]) == len(ours["records"])
-    assert len(ours["records"]) % 2 or len(ours["records"]) % 7
+    assert len(ours["logits"]) == len(ours["records"]) == 32
     np.testing.assert_allclose(ours["logits"], theirs["logits"], rtol=1e-2, atol=2e-3)
 
 
@@ -89,9 +93,7 @@ def test_what_two_processes_leave_behind_is_what_one_does(alone, shared):
     assert {name for name in left[0] if "tfevents" not in name} == {name for name in left[1] if "tfevents" not in name}
     assert sum("tfevents" in name for name in left[1]) == 1
     assert shared.environment["processes"] == shared.resources["processes"] == 2
-    assert {key: type(value) for key, value in shared.load_network().state_dict().items()}.keys() == (
-        alone.load_network().state_dict().keys()
-    )
+    assert shared.load_network().state_dict().keys() == alone.load_network().state_dict().keys()
 
 
 def test_when_one_process_is_killed_the_run_ends_and_goes_on_as_if_undisturbed(begin, shared, tmp_path):

@@ -102,8 +102,9 @@ class TrainingModule(lightning.LightningModule):
         signals = augment(signals, self.recipe.augmentation, self.preparation.rate, generator)
         signals, targets = mix(signals, targets, self.recipe.augmentation, generator)
         loss = self._loss(self.network(self._standardise(signals)).float(), targets)
-        whole, number = mean(loss.detach()), len(targets)
-        self.log("train_loss", whole, on_step=False, on_epoch=True, prog_bar=True, batch_size=number, sync_dist=True)
+        # Batches count alike: they differ by an exam at most, and Lightning's mean over processes rounds their sizes.
+        whole = mean(loss.detach())
+        self.log("train_loss", whole, on_step=False, on_epoch=True, prog_bar=True, batch_size=1, sync_dist=True)
         return loss
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:  # noqa: ARG002
