@@ -1,6 +1,5 @@
 """Recipes: read whole, refused with the file and the key."""
 
-
 import pytest
 import yaml
 
