@@ -338,3 +338,15 @@ def test_a_prevalence_is_not_estimated_from_a_handful(run, tiny_bundle, ecgs):
     result = run("predict", ecgs, "--bundle", tiny_bundle.path, "--prevalence", "estimate")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "cannot be estimated from 3 records" in result.stderr
+
+
+def test_of_many_findings_the_table_says_which_an_ecg_shows(run, ecgs):
+    result = run("predict", ecgs, "--bundle", "statements")
+    assert result.exit_code == 0
+    shown = " ".join(result.stdout.split())
+    assert shown.startswith("recording shows ")
+    assert "those of its 75 findings that are at or above their threshold" in shown
+    for line in run("predict", ecgs, "--bundle", "statements", "--format", "json").stdout.splitlines():
+        for finding in json.loads(line)["findings"].values():
+            listed = f"{finding['title']} {finding['probability']:.3f}" in shown
+            assert listed == finding["present"]
