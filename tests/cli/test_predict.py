@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 
+from ecoscale.bundle import Bundle
 from ecoscale.cli._output import Format
 from ecoscale.cli._results import write_results
 from ecoscale.datasets.layouts import write_code15
@@ -343,10 +344,10 @@ def test_a_prevalence_is_not_estimated_from_a_handful(run, tiny_bundle, ecgs):
 def test_of_many_findings_the_table_says_which_an_ecg_shows(run, ecgs):
     result = run("predict", ecgs, "--bundle", "statements")
     assert result.exit_code == 0
+    titles = {label.name: label.title for label in Bundle.load("statements").manifest.labels}
     shown = " ".join(result.stdout.split())
     assert shown.startswith("recording shows ")
     assert "those of its 75 findings that are at or above their threshold" in shown
     for line in run("predict", ecgs, "--bundle", "statements", "--format", "json").stdout.splitlines():
-        for finding in json.loads(line)["findings"].values():
-            listed = f"{finding['title']} {finding['probability']:.3f}" in shown
-            assert listed == finding["present"]
+        for name, finding in json.loads(line)["findings"].items():
+            assert (f"{titles[name]} {finding['probability']:.3f}" in shown) == finding["present"]
