@@ -21,8 +21,7 @@ import numpy as np
 import torch
 import typer
 
-from ecoscale.cli._output import pairs
-from ecoscale.cli.train import recipe_value
+from ecoscale.cli._output import changes as stated_changes
 from ecoscale.datasets import Collection, in_part, open_collection
 from ecoscale.datasets.splits import stratified_split
 from ecoscale.evaluation import measure
@@ -102,7 +101,7 @@ def main(
 ) -> None:
     """Print the table of docs/finetuning.md."""
     torch.set_num_threads(threads)
-    changes = {key: recipe_value(key, value) for key, value in pairs(change or [], "--set", "KEY=VALUE").items()}
+    changes = stated_changes(change)
     chapman = open_collection(chapman_folder, "chapman")
     there = unseen(chapman, bundle)
     codes = chapman.records.loc[there, "codes"]
