@@ -99,6 +99,8 @@ def test_pack_says_what_it_made_and_what_comes_next(run, bundle, tmp_path, monke
         0.9,
         "--calibration",
         "isotonic",
+        "--fewest-positives",
+        5,
         "--beside",
         tmp_path / "other",
     )
@@ -106,7 +108,8 @@ def test_pack_says_what_it_made_and_what_comes_next(run, bundle, tmp_path, monke
     assert result.exit_code == 0
     assert [other.folder for other in given.pop("beside")] == [tmp_path / "other"]
     assert (given.pop("run"), given.pop("folder")) == (tmp_path / "run", tmp_path / "bundle")
-    assert given == {"name": "mine", "version": "3", "sensitivity": 0.9, "calibration": "isotonic"}
+    expected = {"name": "mine", "version": "3", "sensitivity": 0.9, "calibration": "isotonic", "fewest_positives": 5}
+    assert given == expected
     assert f"{bundle}: cheap 1, 72 parameters" in result.stdout
     assert f"Next: ecoscale evaluate {bundle}" in " ".join(result.stdout.split())
 
