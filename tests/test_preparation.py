@@ -227,3 +227,9 @@ class TestWarnings:
         (found,) = preparation.warnings(ECG(np.ones((12, 1024)), 100))
         assert found == "low_rate: sampled at 100 Hz, below the 400 Hz that the network was trained on"
         assert preparation.warnings(ECG(np.ones((12, 3687)), 360)) == ()
+
+
+def test_preparations_differ_in_what_makes_their_signals_and_not_in_scale_or_overlap():
+    first = Preparation(rate=100, window=1000, mean=0.1, scale=2.0, overlap=0.5)
+    assert first.differences(Preparation(rate=100, window=1000)) == {}
+    assert first.differences(Preparation(rate=400, window=1000)) == {"rate": (100.0, 400.0)}

@@ -6,7 +6,7 @@ It travels inside the bundle, so that nothing has to be remembered: rate, window
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -103,6 +103,14 @@ class Preparation(BaseModel):
         """Where in a window the samples of a shorter record lie; all of them for one that is long enough."""
         before = max(0, self.window - n_samples) // 2
         return slice(before, before + n_samples)
+
+    def differences(self, other: Preparation) -> dict[str, tuple[Any, Any]]:
+        """Where signals in mV that were made by the one are not the other's: both values, by key.
+
+        `mean`, `scale` and `overlap` come later and do not matter.
+        """
+        ours, theirs = (each.model_dump(exclude={"mean", "scale", "overlap"}) for each in (self, other))
+        return {key: (ours[key], theirs[key]) for key in ours if ours[key] != theirs[key]}
 
     def standardise(self, signal: NDArray[np.floating]) -> NDArray[np.float32]:
         """`(signal - mean) / scale`, mV to the network's units."""

@@ -16,6 +16,7 @@ from ecoscale.datasets.store import is_store, open_store
 from ecoscale.errors import RecipeError
 from ecoscale.training import Run, train
 from ecoscale.training.data import ECGData
+from ecoscale.training.prediction import accelerator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -247,7 +248,7 @@ def record_probabilities(
     Windows, where they are asked for, are as long as the excerpts that the recipe trains on, and overlap by half: of
     10 s at 100 Hz, seven of 2.5 s, as in the published benchmark of PTB-XL.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = accelerator()
     prepared = torch.from_numpy(preparation.standardise(signals)).to(device)
     network = network.to(device)
     starts, length = _windows(recipe, preparation, aggregate)

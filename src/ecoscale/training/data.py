@@ -139,9 +139,8 @@ class ECGData(lightning.LightningDataModule):
         store = open_store(directory)
         if store.manifest.collection != name:
             raise RecipeError(f"{directory}: a store of {store.manifest.collection}; the recipe reads {name}")
-        asked = self.recipe.preparation.model_dump(exclude={"mean", "scale", "overlap"})
-        made = store.preparation.model_dump()
-        if wrong := [f"{key} {made[key]} (the recipe: {asked[key]})" for key in asked if made[key] != asked[key]]:
+        differing = store.preparation.differences(self.recipe.preparation)
+        if wrong := [f"{key} {made} (the recipe: {asked})" for key, (made, asked) in differing.items()]:
             raise RecipeError(
                 f"{directory}: prepared with {', '.join(wrong)}; prepare another store from this recipe (ecoscale "
                 "prepare --recipe), or give the collection's own folder"

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
+from scipy.special import expit
 
 from ecoscale.datasets import PRESENT, named_collection
 from ecoscale.datasets.vocabulary import OWN, mappings
 from ecoscale.errors import RecipeError
 from ecoscale.findings import FINDINGS
+from ecoscale.training.prediction import predict_logits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,19 +76,17 @@ def _heard(recipe: Recipe, teachers: list[Run], examples: Examples, progress: Pr
     unheard = np.all(knew, axis=0)
     total = np.zeros((len(records), len(recipe.findings)), dtype=np.float64)
     count = np.zeros_like(total)
-    with torch.inference_mode():
-        for number, (teacher, known) in enumerate(zip(teachers, knew, strict=True), 1):
-            network, preparation = teacher.load_network(), teacher.preparation
-            shared = _shared(recipe, teacher.recipe)
-            ours, columns = list(shared), list(shared.values())
-            asked = np.flatnonzero(~known | unheard)
-            blocks = np.split(asked, range(ROWS, len(asked), ROWS))
-            for few in progress(blocks, f"asking teacher {number} of {len(teachers)}", len(blocks)):
-                signals = torch.from_numpy(examples.store.read(examples.rows[few]))
-                logits = network((signals - preparation.mean) / preparation.scale)[:, columns]
-                assert recipe.distillation is not None
-                total[np.ix_(few, ours)] += (logits / recipe.distillation.temperature).sigmoid().numpy()
-                count[np.ix_(few, ours)] += 1
+    assert recipe.distillation is not None
+    for teacher, known in zip(teachers, knew, strict=True):
+        asked = np.flatnonzero(~known | unheard)
+        if not len(asked):
+            continue
+        few = replace(examples, rows=examples.rows[asked], labels=examples.labels[asked], targets=None)
+        logits = predict_logits(teacher, few, batch_size=ROWS, progress=progress)
+        shared = _shared(recipe, teacher.recipe)
+        ours, columns = list(shared), list(shared.values())
+        total[asked[:, None], ours] += expit(logits[:, columns] / recipe.distillation.temperature)
+        count[asked[:, None], ours] += 1
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).astype(np.float32)
 
 
@@ -118,9 +117,8 @@ def _shared(recipe: Recipe, teacher: Recipe) -> dict[int, int]:
 
 
 def _refuse_stranger(recipe: Recipe, teacher: Run) -> None:
-    asked = recipe.preparation.model_dump(exclude={"mean", "scale", "overlap"})
-    theirs = teacher.preparation.model_dump()
-    if wrong := [f"{key} {theirs[key]} (this recipe: {asked[key]})" for key in asked if theirs[key] != asked[key]]:
+    differing = teacher.preparation.differences(recipe.preparation)
+    if wrong := [f"{key} {theirs} (this recipe: {asked})" for key, (theirs, asked) in differing.items()]:
         raise RecipeError(
             f"distillation.teachers: {teacher.folder} reads {', '.join(wrong)}; choose one that reads alike"
         )
