@@ -7,17 +7,19 @@ import logging
 import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass
 from safetensors.torch import save
 from torch import nn
 
 from ecoscale.errors import BundleError
+from ecoscale.export.folding import fold_batch_norms, name_layers, relu_before_concatenation
+from ecoscale.export.layout import two_dimensional
 from ecoscale.models.omniscale import compute_directly
 
 OPSET = 18
@@ -45,6 +47,9 @@ class ExportedNetwork:
 def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
     """Export a network for the leads and length of `signals`, any batch size; input `signal`, output `logits`.
 
+    Batch norms are folded into convolutions (`export.folding`), which are two-dimensional ones of height 1
+    (`export.layout`).
+
     `signals` are prepared ones `(batch, leads, samples)`, at least two, on which the exported network is compared with
     the network. Raises `BundleError` if their logits differ by more than `PARITY_TOLERANCE`.
     """
@@ -52,11 +57,10 @@ def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
         raise BundleError(f"{len(signals)} signals to compare the export on; at least two are needed")
     network = compute_directly(copy.deepcopy(network)).cpu().eval()
     inputs = torch.from_numpy(np.ascontiguousarray(signals, dtype=np.float32))
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
+    with warnings.catch_warnings():
         # torch's exporter trips over a deprecation of its own, and logs that torchvision is absent.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        path = Path(folder) / "model.onnx"
         program = torch.onnx.export(
             network,
             (inputs[:2],),
@@ -68,8 +72,7 @@ def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
             verbose=False,
         )
         assert program is not None
-        program.save(path, external_data=False)
-        content = _without_traces(path)
+        content = _optimised(program)
     with torch.inference_mode():
         expected = torch.cat([network(part) for part in inputs.split(64)]).numpy()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -124,19 +127,18 @@ def measure_latency(network: nn.Module, n_leads: int, n_samples: int, *, seconds
     return 1000 * float(np.median(times))
 
 
-def _without_traces(path: Path) -> bytes:
-    """The file without the source lines that torch's exporter notes for every node: paths of the exporting machine."""
-    model = onnx.load(path)
-    for part in (
-        *model.graph.node,
-        *model.graph.input,
-        *model.graph.output,
-        *model.graph.value_info,
-        model.graph,
-        model,
-    ):
-        part.doc_string = ""
-        del part.metadata_props[:]
-    for weight in model.graph.initializer:
-        del weight.metadata_props[:]
-    return model.SerializeToString()
+def _optimised(program: torch.onnx.ONNXProgram) -> bytes:
+    """The program folded and laid out for the runtime, and without the traces of the exporting machine.
+
+    torch's exporter notes for every node the source lines, with their paths, that it came from.
+    """
+    model = program.model
+    name_layers(model.graph)
+    fold_batch_norms(model.graph)
+    relu_before_concatenation(model.graph)
+    two_dimensional(model.graph)
+    RemoveUnusedNodesPass()(model)
+    ClearMetadataAndDocStringPass()(model)
+    proto = ir.to_proto(model)
+    onnx.checker.check_model(proto, full_check=True)
+    return proto.SerializeToString()
