@@ -2,9 +2,9 @@
 
 A bundle is a folder: `model.onnx` (input `signal` `(batch, leads, samples)`, output `logits` `(batch, findings)`),
 `bundle.json` (the `Manifest`), `selftest.npz` (an input and the logits it gave when packed), `README.md`, the model
-card, and what a bundle may do without: `reliability.png`, which the card shows, and `weights.safetensors`, which only
-training on needs. Nothing in it can run code. Every file's SHA-256 stands in the manifest, and the manifest's own in
-itself.
+card, and what a bundle may do without: `model.int8.onnx`, the same network in 8-bit integers, `reliability.png`, which
+the card shows, and `weights.safetensors`, which only training on needs. Nothing in it can run code. Every file's
+SHA-256 stands in the manifest, and the manifest's own in itself.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MANIFEST, MODEL, SELF_TEST, CARD = "bundle.json", "model.onnx", "selftest.npz", "README.md"
-RELIABILITY, WEIGHTS = "reliability.png", "weights.safetensors"
+RELIABILITY, WEIGHTS, INTEGER_MODEL = "reliability.png", "weights.safetensors", "model.int8.onnx"
 """The files that a bundle may do without."""
 DEFAULT = "six-findings"
 """The shipped bundle that is taken where none is named."""
@@ -79,6 +79,40 @@ class Label(_Part):
         return CalibrationCurve(self.slope, self.intercept, self.knots)
 
 
+class Fidelity(_Part):
+    """A figure of a validation part in float and in integers, and by how much it may fall (None: it only informs)."""
+
+    name: str
+    fp32: float
+    int8: float
+    accepted_fall: float | None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it falls by no more than it may."""
+        return self.accepted_fall is None or self.fp32 - self.int8 <= self.accepted_fall
+
+    def __str__(self) -> str:
+        accepted = "" if self.accepted_fall is None else f" (accepted fall: {self.accepted_fall:g})"
+        return f"{self.name} {self.fp32:.4f} in fp32, {self.int8:.4f} in int8{accepted}"
+
+
+class Integers(_Part):
+    """How `model.int8.onnx` was made, and what that cost in accuracy.
+
+    It is another network than the one in float, so its `labels` have a calibration and thresholds of their own, chosen
+    on the same records in the same way. `in_float` are the layers that stayed in float; `ranges_from` and
+    `measured_on` say in words which records the ranges of the activations, and the `figures`, come from.
+    """
+
+    labels: tuple[Label, ...]
+    in_float: tuple[str, ...]
+    ranges_from: str
+    measured_on: str
+    records: int
+    figures: tuple[Fidelity, ...]
+
+
 class Manifest(_Part):
     """What `bundle.json` says."""
 
@@ -97,6 +131,7 @@ class Manifest(_Part):
     provenance: dict[str, Any]
     metrics: dict[str, Any]
     parity: dict[str, float]
+    integers: Integers | None = None
     files: dict[str, str] = {}
     checksum: str = ""
 
@@ -130,10 +165,11 @@ class _Version(BaseModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose checksums hold."""
+    """A bundle on disk whose checksums hold, read as the network in float or as the one in integers."""
 
     path: Path
     manifest: Manifest
+    precision: Literal["fp32", "int8"] = "fp32"
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Bundle:
@@ -151,7 +187,8 @@ class Bundle:
         manifest = _read_manifest(folder / MANIFEST)
         if manifest.checksum != manifest.digest():
             raise BundleError(f"{folder / MANIFEST}: checksum does not match its content; it was changed after packing")
-        for name in (MODEL, SELF_TEST, CARD, *({RELIABILITY, WEIGHTS} & manifest.files.keys())):
+        integers = () if manifest.integers is None else (INTEGER_MODEL,)
+        for name in (MODEL, SELF_TEST, CARD, *({RELIABILITY, WEIGHTS} & manifest.files.keys()), *integers):
             if name not in manifest.files:
                 raise BundleError(f"{folder / MANIFEST}: files lists no checksum of {name}; pack the bundle again")
             try:
@@ -167,15 +204,24 @@ class Bundle:
                 )
         return cls(folder, manifest)
 
+    def in_integers(self) -> Bundle:
+        """The same bundle read as its network in 8-bit integers. Raises `BundleError` if it holds none."""
+        if self.manifest.integers is None:
+            raise BundleError(
+                f"{self.title} holds no network in 8-bit integers; make one with ecoscale quantise, or take fp32"
+            )
+        manifest = self.manifest.model_copy(update={"labels": self.manifest.integers.labels})
+        return replace(self, manifest=manifest, precision="int8")
+
     @property
     def title(self) -> str:
         """Name and version, as results carry it."""
-        return f"{self.manifest.name} {self.manifest.version}"
+        return f"{self.manifest.name} {self.manifest.version}" + (" (int8)" if self.precision == "int8" else "")
 
     @property
     def model(self) -> Path:
         """The network."""
-        return self.path / MODEL
+        return self.path / (INTEGER_MODEL if self.precision == "int8" else MODEL)
 
     @property
     def calibration(self) -> Calibration:
@@ -195,7 +241,7 @@ class Bundle:
         path = self.path / SELF_TEST
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return arrays["signal"], arrays["logits"]
+                return arrays["signal"], arrays["logits_int8" if self.precision == "int8" else "logits"]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise BundleError(f"{path}: not the arrays signal and logits ({error}); pack the bundle again") from error
 
@@ -227,18 +273,20 @@ def write_bundle(
     card: str,
     reliability: bytes | None = None,
     weights: bytes | None = None,
+    integer_model: bytes | None = None,
 ) -> Bundle:
     """Write a bundle, checksums filled in.
 
-    `self_test` holds `signal` and `logits`; `reliability` is a PNG, `weights` are in safetensors.
+    `self_test` holds `signal` and `logits`, and `logits_int8` of an `integer_model`; `reliability` is a PNG, `weights`
+    are in safetensors.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL).write_bytes(model)
     with (folder / SELF_TEST).open("wb") as stream:
-        np.savez_compressed(stream, signal=self_test["signal"], logits=self_test["logits"])
+        np.savez_compressed(stream, allow_pickle=False, **self_test)
     (folder / CARD).write_text(card, encoding="utf-8")
     written = [MODEL, SELF_TEST, CARD]
-    for name, content in ((RELIABILITY, reliability), (WEIGHTS, weights)):
+    for name, content in ((RELIABILITY, reliability), (WEIGHTS, weights), (INTEGER_MODEL, integer_model)):
         if content is not None:
             (folder / name).write_bytes(content)
             written.append(name)

@@ -13,6 +13,7 @@ from ecoscale.calibration import sigmoid
 from ecoscale.errors import BundleError, EcoscaleError
 from ecoscale.findings import DISCLAIMER
 from ecoscale.prevalence import prevalence_corrections
+from ecoscale.runtime import open_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
     from ecoscale.bundle import Label
     from ecoscale.ecg import ECG
+    from ecoscale.runtime import Precision
 
 SELF_TEST_TOLERANCE = 1e-3
 """Largest difference of a self-test logit, absolute and relative: processors round sums in different orders."""
 
-WINDOWS_AT_ONCE = 64
-"""Windows in one pass of the network: memory does not grow with the length of a recording."""
+INTEGER_TOLERANCE = 0.1
+"""The same of a network in 8-bit integers, where a sum that is rounded otherwise moves a value by a whole step."""
+BFLOAT16_TOLERANCE = 0.25
+"""The same of a network in bfloat16, against the logits of float32."""
 
 
 @dataclass(frozen=True)
@@ -139,25 +143,17 @@ class Classifier:
         threads: int | None = None,
         thresholds: Mapping[str, float] | None = None,
         prevalence: Mapping[str, float] | None = None,
+        precision: Precision | None = None,
     ) -> None:
-        import onnxruntime
-
+        if precision == "int8" or (precision is None and bundle.manifest.integers is not None):
+            bundle = bundle.in_integers()
         self.bundle = bundle
         self.preparation = bundle.manifest.preparation
         self.calibration = bundle.calibration
         self.corrections = prevalence_corrections(bundle, prevalence or {})
         moved = {name: correction.threshold for name, correction in self.corrections.items()}
         self.labels = _with_thresholds(bundle, moved | dict(thresholds or {}))
-        options = onnxruntime.SessionOptions()
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(bundle.model), sess_options=options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's exceptions share no parent but Exception
-            raise BundleError(f"{bundle.model}: onnxruntime cannot load it ({error})") from error
+        self.runtime = open_runtime(bundle.model, "bf16" if precision == "bf16" else bundle.precision, threads)
         self._self_test()
 
     @classmethod
@@ -168,6 +164,7 @@ class Classifier:
         threads: int | None = None,
         thresholds: Mapping[str, float] | None = None,
         prevalence: Mapping[str, float] | None = None,
+        precision: Precision | None = None,
     ) -> Classifier:
         """A classifier from a bundle's folder, a shipped bundle's name, or None for the default bundle.
 
@@ -175,15 +172,21 @@ class Classifier:
         findings: the bundle's were chosen on one collection, whose readers may draw the line elsewhere than the user's.
         `prevalence` is how common some findings are among the user's records, such as `{"AF": 0.02}`: their
         probabilities, and those of their thresholds that are not given, are corrected for it (`ecoscale.prevalence`).
+        `precision` is what the network computes with: int8 where the bundle has it, else fp32, unless stated; bf16
+        needs OpenVINO (the extra `openvino`). `runtime` says which it is.
         Raises `BundleError` when a checksum or the self-test fails, a threshold or prevalence is of no finding of the
-        bundle or out of range, or the bundle cannot be corrected.
+        bundle or out of range, or the bundle cannot be corrected or has no network of that precision.
         """
-        return cls(Bundle.load(path), threads, thresholds, prevalence)
+        return cls(Bundle.load(path), threads, thresholds, prevalence, precision)
+
+    @property
+    def title(self) -> str:
+        """The bundle, and the precision where it is not float32, as results carry it."""
+        return f"{self.bundle.title} (bf16)" if self.runtime.precision == "bf16" else self.bundle.title
 
     def logits(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's output `(batch, findings)` for prepared windows `(batch, leads, samples)`."""
-        parts = [windows[first : first + WINDOWS_AT_ONCE] for first in range(0, len(windows), WINDOWS_AT_ONCE)]
-        return np.concatenate([np.asarray(self._session.run(["logits"], {"signal": part})[0]) for part in parts])
+        return self.runtime.logits(windows)
 
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Calibrated probabilities of logits `(batch, findings)`, not corrected for another prevalence."""
@@ -249,10 +252,12 @@ class Classifier:
                 None if correction is None else correction.prevalence,
             )
         warnings = (*ecg.check(), *self.preparation.warnings(ecg))
-        return Prediction(ecg.source, ecg.record, findings, warnings, self.bundle.title)
+        return Prediction(ecg.source, ecg.record, findings, warnings, self.title)
 
     def _self_test(self) -> None:
         signal, expected = self.bundle.self_test()
+        tolerance = {"fp32": SELF_TEST_TOLERANCE, "int8": INTEGER_TOLERANCE, "bf16": BFLOAT16_TOLERANCE}
+        accepted = tolerance[self.runtime.precision]
         try:
             found = self.logits(signal)
         except Exception as error:  # onnxruntime's exceptions share no parent but Exception
@@ -262,10 +267,11 @@ class Classifier:
                 f"{self.bundle.path}: the self-test gives logits of shape {found.shape}; expected {expected.shape} for "
                 f"{len(self.labels)} labels"
             )
-        if not np.allclose(found, expected, rtol=SELF_TEST_TOLERANCE, atol=SELF_TEST_TOLERANCE):
+        if not np.allclose(found, expected, rtol=accepted, atol=accepted):
             raise BundleError(
-                f"{self.bundle.path}: self-test failed: logits differ by up to {np.abs(found - expected).max():.3g} "
-                "from those at packing; the network does not compute here what it did there, so it must not be used"
+                f"{self.bundle.path}: self-test failed in {self.runtime.name}: logits differ by up to "
+                f"{np.abs(found - expected).max():.3g} from those at packing; the network does not compute here what "
+                "it did there, so it must not be used"
             )
 
 

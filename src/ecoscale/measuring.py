@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ecoscale.datasets import Collection
     from ecoscale.ecg import ECG
     from ecoscale.evaluation import Evaluation
+    from ecoscale.runtime import Precision
 
 
 @dataclass(frozen=True)
@@ -167,10 +168,12 @@ def classify_records(
     chosen: NDArray[np.bool_],
     batch_size: int = 64,
     *,
+    precision: Precision | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> Classified:
     """Classify the chosen rows of a collection through the whole path of a user's file."""
-    classifier = Classifier(bundle)
+    classifier = Classifier(bundle, precision=precision)
+    bundle = classifier.bundle
     names = [label.name for label in classifier.labels]
     rows = np.flatnonzero(chosen)
     readable = (_Row(collection, record) for record in collection.records.index[rows])

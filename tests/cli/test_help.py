@@ -10,7 +10,19 @@ from ecoscale.findings import DISCLAIMER
 GROUPS = {"datasets": ("describe", "download", "check", "split")}
 VERBS = (
     *("predict", "info", "demo", "prepare", *GROUPS, "synth"),
-    *("train", "finetune", "runs", "evaluate", "benchmark", "reproduce", "pack", "models", "complexity", "design"),
+    *(
+        "train",
+        "finetune",
+        "runs",
+        "evaluate",
+        "benchmark",
+        "reproduce",
+        "pack",
+        "quantise",
+        "models",
+        "complexity",
+        "design",
+    ),
 )
 LINES = [*((verb,) for verb in VERBS), *((group, verb) for group, verbs in GROUPS.items() for verb in verbs)]
 
@@ -35,7 +47,8 @@ def test_every_verb_shows_examples_each_on_a_line_of_its_own(run, verb):
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "finetune", "runs", "benchmark", "reproduce", "pack", "models", "complexity", "design"]
+    "verb",
+    ["train", "finetune", "runs", "benchmark", "reproduce", "pack", "quantise", "models", "complexity", "design"],
 )
 def test_verbs_of_a_researcher_name_the_extra_that_they_need(run, verb):
     assert "needs ecoscale[train]" in " ".join(run(verb, "--help").stdout.split())

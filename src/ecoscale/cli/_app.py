@@ -23,6 +23,7 @@ from ecoscale.cli.models import models
 from ecoscale.cli.pack import pack
 from ecoscale.cli.predict import predict
 from ecoscale.cli.prepare import prepare
+from ecoscale.cli.quantise import quantise
 from ecoscale.cli.reproduce import reproduce
 from ecoscale.cli.runs import runs
 from ecoscale.cli.synth import synth
@@ -68,7 +69,7 @@ app = typer.Typer(
 for group, verbs in (
     ("Use", (predict, info, demo)),
     ("Data", (prepare,)),
-    ("Train and measure", (train, finetune, runs, evaluate, benchmark, reproduce, pack)),
+    ("Train and measure", (train, finetune, runs, evaluate, benchmark, reproduce, pack, quantise)),
     ("Networks", (models, complexity, design)),
     ("Make", (synth,)),
 ):

@@ -11,12 +11,15 @@ from ecoscale.export.network import (
     export_weights,
     measure_latency,
 )
+from ecoscale.export.quantisation import Quantiser, run_logits
 
 __all__ = [
     "HALVING_TOLERANCE",
     "PARITY_TOLERANCE",
     "ExportedNetwork",
+    "Quantiser",
     "export_onnx",
     "export_weights",
     "measure_latency",
+    "run_logits",
 ]

@@ -31,7 +31,7 @@ def two_dimensional(graph: ir.Graph) -> None:
                     node.replace_input_with(position, _reshaped(graph, node, "Unsqueeze", value, axis))
             _give_height(graph, node)
             if node.op_type in _GLOBAL:
-                _pool_globally(graph, node, axis)
+                _pool_globally(graph, node)
             else:
                 lifted.update(node.outputs)
         else:
@@ -75,7 +75,7 @@ def _give_height(graph: ir.Graph, node: ir.Node) -> None:
             value.shape = ir.Shape([*value.shape[:HEIGHT_AXIS], 1, *value.shape[HEIGHT_AXIS:]])
 
 
-def _pool_globally(graph: ir.Graph, node: ir.Node, axis: ir.Value) -> None:
+def _pool_globally(graph: ir.Graph, node: ir.Node) -> None:
     """A reduction over time as a global pooling, which runtimes block as they do a convolution."""
     signal, found = node.inputs[0], node.outputs[0]
     pooled = ir.Node("", _GLOBAL[node.op_type], [signal], name=f"{node.name}_pooled")
