@@ -16,8 +16,9 @@ from ecoscale.ecg import ECG, LEADS
 from ecoscale.errors import FormatError, LeadError
 from ecoscale.findings import CODE_FINDINGS, DISCLAIMER, FINDINGS
 from ecoscale.formats import read_ecg
-from ecoscale.inference import WINDOWS_AT_ONCE, Classifier, Failure
+from ecoscale.inference import Classifier, Failure
 from ecoscale.prevalence import prevalence_corrections
+from ecoscale.runtime import WINDOWS_TOGETHER
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +121,10 @@ def test_a_record_longer_than_the_window_gets_the_mean_over_windows_that_cover_i
 
 
 def test_many_windows_are_run_in_parts_with_the_same_result(classifier, monkeypatch):
-    windows = np.random.default_rng(0).standard_normal((2 * WINDOWS_AT_ONCE + 3, 12, 800)).astype(np.float32)
+    windows = np.random.default_rng(0).standard_normal((2 * WINDOWS_TOGETHER + 3, 12, 800)).astype(np.float32)
     logits = classifier.logits(windows)
     assert logits.shape == (len(windows), 6)
-    for index in (0, WINDOWS_AT_ONCE - 1, WINDOWS_AT_ONCE, len(windows) - 1):
+    for index in (0, WINDOWS_TOGETHER - 1, WINDOWS_TOGETHER, len(windows) - 1):
         np.testing.assert_allclose(classifier.logits(windows[index : index + 1])[0], logits[index], atol=1e-4)
 
 
