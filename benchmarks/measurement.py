@@ -34,7 +34,18 @@ RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("ecoscale", "numpy", "scipy", "onnxruntime", "openvino", "torch", "wfdb")
 """Packages whose versions the results state."""
 
-FEATURES = tuple("avx2 fma avx512f avx512_vnni avx_vnni avx512_bf16 amx_bf16 amx_int8 asimddp i8mm".split())
+FEATURES = (
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+    "asimddp",
+    "i8mm",
+)
 """What a processor can have that decides which kernels run, as Linux calls it."""
 
 MATMUL_SIZES = (512, 1024, 1536)
