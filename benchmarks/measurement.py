@@ -14,6 +14,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,10 +76,14 @@ class Timing:
         low, high = np.quantile(self.seconds, (0.25, 0.75))
         return 1e3 * float(low), 1e3 * float(high)
 
-    def ratio_to(self, base: Timing) -> float:
-        """How many times as fast as `base`: the median over rounds of the ratios of medians within a round.
+    def divided(self, number: float) -> Timing:
+        """Of a call that does a number of things, the time of one of them."""
+        return Timing(tuple(tuple(second / number for second in calls) for calls in self.rounds))
 
-        Both must have been measured together.
+    def ratio_to(self, base: Timing) -> float:
+        """How many times as fast as `base`: the median, over the rounds of both, of the ratios of their medians.
+
+        Both must have been measured together; a slow one may have taken part in the first rounds only.
         """
         return float(np.median(self._ratios(base)))
 
@@ -88,7 +94,7 @@ class Timing:
 
     def _ratios(self, base: Timing) -> list[float]:
         return [
-            float(np.median(theirs) / np.median(ours)) for ours, theirs in zip(self.rounds, base.rounds, strict=True)
+            float(np.median(theirs) / np.median(ours)) for ours, theirs in zip(self.rounds, base.rounds, strict=False)
         ]
 
     def to_dict(self, base: Timing | None = None) -> dict[str, Any]:
@@ -127,15 +133,64 @@ def measure_together(
     return {name: Timing(tuple(turns)) for name, turns in found.items()}
 
 
-def time_calls(call: Callable[[], object], seconds: float) -> tuple[float, ...]:
-    """Seconds of each call, for `seconds` and at least once, after one that does not count."""
-    call()
+def time_calls(call: Callable[[], object], seconds: float, *, warm: bool = True) -> tuple[float, ...]:
+    """Seconds of each call, for `seconds` and at least once, after one that does not count (unless not `warm`)."""
+    if warm:
+        call()
     times: list[float] = []
     while not times or sum(times) < seconds:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
     return tuple(times)
+
+
+@dataclass(frozen=True)
+class ProcessCost:
+    """What a command took: wall-clock seconds from start to end, and the peak of its resident memory in MB."""
+
+    seconds: float
+    peak_mb: float
+
+
+_LAUNCHER = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+status = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode
+seconds = time.perf_counter() - start
+print(json.dumps([status, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
+"""
+
+
+def run_process(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> ProcessCost:
+    """Run a command in a new process, its output thrown away. Raises `RuntimeError` with its last words if it fails.
+
+    A small process starts it and reads its peak, since Linux counts the memory of the process that forks as the
+    child's own.
+    """
+    launched = subprocess.run(
+        [sys.executable, "-S", "-c", _LAUNCHER, *map(str, command)],
+        capture_output=True,
+        text=True,
+        env=None if environment is None else {**os.environ, **environment},
+        check=True,
+    )
+    status, seconds, peak = json.loads(launched.stdout)
+    if status:
+        last = launched.stderr.strip().splitlines()[-3:]
+        raise RuntimeError(f"{' '.join(map(str, command))}: exit status {status}; {' '.join(last)}")
+    return ProcessCost(seconds, peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
+
+
+def peak_memory_mb() -> float:
+    """Peak of this process's resident memory so far, MB."""
+    about = Path("/proc/self/status")
+    if about.exists():
+        (line,) = (line for line in about.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 @contextmanager
@@ -209,6 +264,24 @@ def _torch() -> Any:
     except ImportError:
         return None
     return torch
+
+
+@contextmanager
+def progress_bar(description: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A bar on standard error of `total` turns; what it gives is told the name of each when it ends."""
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda name: bar.update(task, advance=1, description=f"{description}: {name}")
 
 
 def describe_machine() -> dict[str, Any]:
