@@ -115,11 +115,13 @@ def measure_together(
     *,
     rounds: int = 5,
     seconds: float = 1.0,
+    warm: bool = True,
     progress: Callable[[str], object] | None = None,
 ) -> dict[str, Timing]:
     """Time every candidate in every round, one after the other: A B C, A B C.
 
-    A turn is one call that does not count, which warms caches and buffers, and then calls for `seconds`, at least one.
+    A turn is one call that does not count, which warms caches and buffers (unless not `warm`), and then calls for
+    `seconds`, at least one.
     `progress` is told of each turn, by the candidate's name, when it ends.
     """
     if rounds < 1:
@@ -127,7 +129,7 @@ def measure_together(
     found: dict[str, list[tuple[float, ...]]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, call in candidates.items():
-            found[name].append(time_calls(call, seconds))
+            found[name].append(time_calls(call, seconds, warm=warm))
             if progress is not None:
                 progress(name)
     return {name: Timing(tuple(turns)) for name, turns in found.items()}
