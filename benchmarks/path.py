@@ -218,7 +218,7 @@ def _windows(classifier: Any, paths: list[Path]) -> NDArray[np.float32]:
 
 
 def long_record(scratch: Path, rounds: int) -> dict[str, Any]:
-    """`ecoscale timeline` on a Holter recording of three leads, one thread: how many times real time, and memory."""
+    """`ecoscale timeline` on a long recording of twelve leads: how many times real time, and memory."""
     if find_spec("ecoscale.cli.timeline") is None:
         raise NotHereError("this ecoscale has no timeline")
     import wfdb

@@ -7,6 +7,7 @@ this is about speed, memory and size, and says nothing of what a network finds.
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 from dataclasses import asdict
@@ -73,6 +74,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each network.")] = 5,
     seconds: Annotated[float, typer.Option(min=0, help="Length of a turn.")] = 0.5,
     imports: Annotated[int, typer.Option(min=1, help="Times that each package is imported.")] = 5,
+    most_threads: Annotated[int, typer.Option("--threads", min=1, max=2, help="Largest number of threads.")] = 2,
     only: Annotated[str, typer.Option(help="Only networks whose name contains this, beside the eager ones.")] = "",
     long: Annotated[bool, typer.Option(help="Also 4,096 samples and OS-CNN without a budget.")] = True,
     out: Annotated[Path, typer.Option(help="The figures as JSON.")] = RESULTS / "peers.json",
@@ -81,10 +83,10 @@ def main(
     from ecoscale import Bundle
 
     machine = describe_machine()
-    failed = _prepare_environments()
-    threads = [1] if n_cores() == 1 else [1, 2]
+    failed = prepare_environments()
+    threads = sorted({1, min(most_threads, n_cores())})
     rates = {number: matmul_rate(number) for number in threads}
-    rows = _package_rows(failed, imports)
+    rows = package_rows(failed, imports)
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         short, made = _signals(records, rate=100, window=1000)
@@ -93,6 +95,7 @@ def main(
             BUNDLE: ("ecoscale-train", {"open": "ecoscale", "model": network["model"], "config": network["config"]}),
             "six-findings, Classifier": ("ecoscale", {"open": "bundle", "bundle": "six-findings"}),
             "statements, Classifier": ("ecoscale", {"open": "bundle", "bundle": "statements"}),
+            **_in_int8(),
             **PEERS,
         }
         inputs = [(SHORT, short, 100, at_100_hz, BUNDLE)]
@@ -116,7 +119,7 @@ def main(
                 if environment not in failed
             }
             skipped = {name: failed[environment] for name, (environment, _) in chosen.items() if environment in failed}
-            rows += _network_rows(shape, base, tasks, skipped, source, threads, rates, rounds, seconds)
+            rows += network_rows(shape, base, tasks, skipped, source, threads, rates, rounds, seconds)
     write_results(
         out,
         command="make bench-peers" + (" RECORDS=FOLDER" if records else ""),
@@ -131,7 +134,19 @@ def main(
     )
 
 
-def _prepare_environments() -> dict[str, str]:
+def _in_int8() -> dict[str, tuple[str, dict[str, Any]]]:
+    """The shipped bundles once more, by the weights in int8 that they may hold."""
+    from ecoscale import Classifier
+
+    if "precision" not in inspect.signature(Classifier.load).parameters:
+        return {}
+    return {
+        f"{name} in int8, Classifier": ("ecoscale", {"open": "bundle", "bundle": name, "precision": "int8"})
+        for name in ("six-findings", "statements")
+    }
+
+
+def prepare_environments() -> dict[str, str]:
     """Make all of them; the reasons of those that cannot be made."""
     failed = {}
     names = (*OURS, *THEIRS)
@@ -146,7 +161,7 @@ def _prepare_environments() -> dict[str, str]:
     return failed
 
 
-def _package_rows(failed: Mapping[str, str], imports: int) -> list[dict[str, Any]]:
+def package_rows(failed: Mapping[str, str], imports: int) -> list[dict[str, Any]]:
     """Size and import time of every environment."""
     names = [name for name in (*OURS, *THEIRS) if name not in failed]
     times: dict[str, list[float]] = {name: [] for name in names}
@@ -214,7 +229,7 @@ def _export(signals: NDArray[np.float32], path: Path) -> dict[str, Any]:
     return {"open": "session", "path": str(path), "weights": "random", "parameters": cost.parameters, "macs": cost.macs}
 
 
-def _network_rows(
+def network_rows(
     shape: str,
     base: str,
     tasks: Mapping[str, tuple[Path, Mapping[str, Any]]],

@@ -42,7 +42,11 @@ class Peer:
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
         )
-        self._read()
+        try:
+            self._read()
+        except PeerError:
+            self.close()
+            raise
 
     def ask(self, do: str, **order: Any) -> dict[str, Any]:
         """Give an order and wait for its answer. Raises `PeerError` with what the package raised."""

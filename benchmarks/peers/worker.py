@@ -159,7 +159,7 @@ def open_session(task: Mapping[str, Any], signals: NDArray[np.float32]) -> Worke
 
 
 def open_bundle(task: Mapping[str, Any], signals: NDArray[np.float32]) -> Worker:
-    """A shipped bundle, by `Classifier.logits`."""
+    """A shipped bundle, by `Classifier.logits`, in its own precision or in the one that the task names."""
     import ecoscale
 
     classifiers: dict[int, Any] = {}
@@ -167,7 +167,8 @@ def open_bundle(task: Mapping[str, Any], signals: NDArray[np.float32]) -> Worker
     def call(batch: int, threads: int) -> Callable[[], object]:
         if threads not in classifiers:
             classifiers.clear()
-            classifiers[threads] = ecoscale.Classifier.load(task["bundle"], threads=threads)
+            options = {key: task[key] for key in ("precision",) if key in task}
+            classifiers[threads] = ecoscale.Classifier.load(task["bundle"], threads=threads, **options)
         part = signals[:batch]
         return lambda: classifiers[threads].logits(part)
 
