@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -338,6 +339,13 @@ def _versions() -> dict[str, str]:
 def significant(value: float, digits: int = 4) -> float:
     """A number to so many significant digits, for files that people read."""
     return float(f"{value:.{digits}g}")
+
+
+def command_line() -> str:
+    """What was typed to run this script, folders left unnamed."""
+    script, *words = sys.argv
+    hidden = ["FOLDER" if Path(word).is_absolute() or Path(word).exists() else word for word in words]
+    return shlex.join(["python", f"benchmarks/{Path(script).name}", *hidden])
 
 
 def write_results(

@@ -23,6 +23,7 @@ from measurement import (
     RESULTS,
     ProcessCost,
     Timing,
+    command_line,
     describe_machine,
     matmul_rate,
     measure_together,
@@ -73,7 +74,7 @@ def main(
     kind = "synthetic" if records is None else "real"
     write_results(
         out,
-        command="make bench" + ("" if records is None else " RECORDS=FOLDER"),
+        command=command_line(),
         rows=rows,
         matmul_gmacs=rates,
         machine=machine,

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from measurement import RESULTS, describe_machine, progress_bar, significant, write_results
+from measurement import RESULTS, command_line, describe_machine, progress_bar, significant, write_results
 from path import recording_paths, write_synthetic
 from peers.environments import python_of
 from peers.peer import measure_in_turn, open_peers
@@ -68,7 +68,7 @@ def main(
     kind = "synthetic" if records is None else "real"
     write_results(
         out,
-        command="make bench" + ("" if records is None else " RECORDS=FOLDER"),
+        command=command_line(),
         rows=rows,
         matmul_gmacs={},
         machine=machine,

@@ -21,6 +21,7 @@ import typer
 from measurement import (
     RESULTS,
     Timing,
+    command_line,
     describe_machine,
     matmul_rate,
     n_cores,
@@ -76,7 +77,8 @@ def main(
     imports: Annotated[int, typer.Option(min=1, help="Times that each package is imported.")] = 5,
     most_threads: Annotated[int, typer.Option("--threads", min=1, max=2, help="Largest number of threads.")] = 2,
     only: Annotated[str, typer.Option(help="Only networks whose name contains this, beside the eager ones.")] = "",
-    long: Annotated[bool, typer.Option(help="Also 4,096 samples and OS-CNN without a budget.")] = True,
+    long: Annotated[bool, typer.Option(help="Also 4,096 samples.")] = True,
+    unbudgeted: Annotated[bool, typer.Option(help="Also OS-CNN without a budget, at 4,096 samples (slow).")] = True,
     out: Annotated[Path, typer.Option(help="The figures as JSON.")] = RESULTS / "peers.json",
 ) -> None:
     """Measure, and write the figures."""
@@ -106,7 +108,7 @@ def main(
                 EAGER: ("ecoscale-train", {"open": "ecoscale", "model": "ecoscalenet"}),
                 "EcoScale-Net, ecoscale's export in ONNX Runtime": ("ecoscale", exported),
                 **PEERS,
-                **WITHOUT_BUDGET,
+                **(WITHOUT_BUDGET if unbudgeted else {}),
             }
             inputs.insert(0, (LONG, signals, 400, at_400_hz, EAGER))
         for shape, signals, rate, networks, base in inputs:
@@ -122,7 +124,7 @@ def main(
             rows += network_rows(shape, base, tasks, skipped, source, threads, rates, rounds, seconds)
     write_results(
         out,
-        command="make bench-peers" + (" RECORDS=FOLDER" if records else ""),
+        command=command_line(),
         rows=rows,
         matmul_gmacs=rates,
         machine=machine,
@@ -285,7 +287,6 @@ def _alone(python: Path, task: Mapping[str, Any], source: Path) -> tuple[dict[st
     """What there is to say of a network, and its peak memory for one record and for its batch, in its own process."""
     peer = Peer(python, task, source)
     try:
-        peer.ask("turn", batch=1, threads=1, seconds=0)
         (took,) = peer.ask("turn", batch=1, threads=1, seconds=0)["seconds"]
         single = peer.ask("memory")["peak_mb"]
         batch = BATCH
