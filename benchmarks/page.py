@@ -307,6 +307,7 @@ def draw(results: Results) -> Figure:
     Blue is what ecoscale runs, grey what one would install instead.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     from ecoscale.evaluation.plots import in_style
 
@@ -341,6 +342,7 @@ def draw(results: Results) -> Figure:
                 )
             axes.set(xscale="log", title=shape)
             axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.invert_yaxis()
             axes.margins(x=0.15)
             axes.grid(visible=False, axis="y")
