@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import lru_cache
 from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecoscale.errors import LeadError, SignalError
+from ecoscale.filtering import resample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -170,7 +170,7 @@ class ECG:
         return replace(self, signal=signal)
 
     def resample(self, rate: float) -> ECG:
-        """At another rate in Hz, by polyphase filtering (anti-aliased; `scipy.signal.resample_poly`).
+        """At another rate in Hz, by polyphase filtering (anti-aliased; `ecoscale.filtering.resample`).
 
         Missing samples are filled first (`fill_gaps`): a filter would spread them.
         """
@@ -178,15 +178,11 @@ class ECG:
             return self
         if not _is_rate(rate):
             raise SignalError(f"cannot resample to {rate!r} Hz; expected a positive rate")
-        from scipy.signal import resample_poly
-
         ratio = Fraction(rate / self.rate).limit_denominator(2000)
         if ratio == 0:
             raise SignalError(f"cannot resample from {self.rate:g} to {rate:g} Hz: the ratio is out of range")
         whole = self.fill_gaps()
-        window = _anti_aliasing(ratio.numerator, ratio.denominator)
-        signal = resample_poly(whole.signal, ratio.numerator, ratio.denominator, 1, window, padtype="line")
-        return replace(whole, signal=signal.astype(np.float32), rate=rate)
+        return replace(whole, signal=resample(whole.signal, ratio.numerator, ratio.denominator), rate=rate)
 
     def einthoven_residual(self) -> dict[str, float]:
         """How far III, aVR, aVL and aVF are from what I and II make of them, for those that are present.
@@ -204,14 +200,15 @@ class ECG:
             return {}
         # The mean, because it is linear as the identities are: medians of exact leads do not add up.
         limb -= np.mean(limb, axis=1, keepdims=True)
-        size = float(np.sqrt(np.mean(limb**2)))
+        products = limb @ limb.T / limb.shape[1]
+        size = float(np.sqrt(np.trace(products) / len(limb)))
         if size == 0:
             return {}
-        difference = (
-            limb
-            - np.stack([_LIMB_FROM_I_II[lead] for lead in present]) @ limb[[present.index("I"), present.index("II")]]
-        )
-        residual = np.sqrt(np.einsum("ij,ij->i", difference, difference) / limb.shape[1]) / size
+        implied = np.zeros((len(present), len(present)))
+        implied[:, [present.index("I"), present.index("II")]] = [_LIMB_FROM_I_II[lead] for lead in present]
+        misfit = np.eye(len(present)) - implied
+        # The mean square of each difference, from the products alone: the differences themselves are never made.
+        residual = np.sqrt(np.maximum(0, np.einsum("ij,jk,ik->i", misfit, products, misfit))) / size
         return {lead: float(value) for lead, value in zip(present, residual, strict=True) if lead not in ("I", "II")}
 
     def check(self) -> tuple[str, ...]:
@@ -286,15 +283,6 @@ class ECG:
                 if far and (edges[1::2] - edges[::2]).max() >= shortest:
                     found.append(self.leads[row])
         return found
-
-
-@lru_cache
-def _anti_aliasing(up: int, down: int) -> NDArray[np.float32]:
-    """The filter that `scipy.signal.resample_poly` designs by default, designed once: a fifth of its time."""
-    from scipy.signal import firwin
-
-    largest = max(up, down)
-    return np.asarray(firwin(20 * largest + 1, 1 / largest, window=("kaiser", 5.0)), dtype=np.float32)  # pyright: ignore[reportArgumentType]
 
 
 def _is_rate(rate: object) -> bool:
