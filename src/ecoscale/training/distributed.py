@@ -25,7 +25,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.pytorch.strategies import DDPStrategy
 from torch.distributed.rendezvous import rendezvous
 
-from ecoscale.datasets.processes import available_cores
+from ecoscale.workers import available_cores
 from ecoscale.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
