@@ -246,8 +246,8 @@ def _signal_line(line: str, number: int, source: str) -> SignalLine:
     rest = words[1] if len(words) > 1 else ""
     scale = _SCALE.match(rest)
     scaling = _scaling(scale[0]) if scale else (None, None, "mV")
-    if scale and scaling is None:
-        raise wrong("the gain", scale[0], "GAIN(BASELINE)/UNIT, such as '1000(0)/mV'")
+    if scaling is None:
+        raise wrong("the gain", scale[0] if scale else "", "GAIN(BASELINE)/UNIT, such as '1000(0)/mV'")
     gain, baseline, unit = scaling
     # ADC resolution, ADC zero, first value, checksum and block size, then the description, which names the lead.
     rest = rest[scale.end() if scale else 0 :]
@@ -411,7 +411,7 @@ def _plain_samples(
     return samples, _altered(digital, signals)
 
 
-def _altered(digital: Sequence[NDArray[np.integer]], signals: list[SignalLine]) -> list[int]:
+def _altered(digital: Sequence[NDArray[np.integer]] | NDArray[np.integer], signals: list[SignalLine]) -> list[int]:
     """Rows whose sum is not the header's checksum; 0 is what writers put who do not compute it."""
     return [
         row
