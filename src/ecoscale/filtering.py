@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 BLOCK = 32
 """Samples that one product makes, about: of more, most of the matrix would be zeros."""
 
-SAMPLES_AT_ONCE = 24_000
-"""Samples that are filtered together: more of them leave the processor's cache, which doubles the time."""
+SMALL_PRODUCT = 2**18
+"""Multiplications in one call of BLAS: more are shared among OpenBLAS's threads, which costs more than it gives here,
+and takes the processor from those that read and classify."""
+
+SAMPLES_AT_ONCE = 12_000
+"""Samples that are filtered together: more of them leave the processor's cache, which takes a third more time."""
 
 
 def resample(signal: NDArray[np.float32], up: int, down: int) -> NDArray[np.float32]:
@@ -35,8 +39,17 @@ def resample(signal: NDArray[np.float32], up: int, down: int) -> NDArray[np.floa
     n_blocks = -(-n_outputs // per_block)
     extended = _extended_by_line(signal, reach, hop * (n_blocks - 1) + width)
     blocks = sliding_window_view(extended, width, axis=1)[:, ::hop]
-    made = blocks.reshape(-1, width) @ kernel
+    made = np.empty((len(signal), n_blocks, per_block), np.float32)
+    for lead, outputs in zip(blocks, made, strict=True):
+        _product(np.ascontiguousarray(lead), kernel, outputs)
     return made.reshape(len(signal), -1)[:, :n_outputs]
+
+
+def _product(rows: NDArray[np.floating], matrix: NDArray[np.floating], made: NDArray[np.floating]) -> None:
+    """`made[:] = rows @ matrix`, by this thread alone."""
+    at_once = max(1, SMALL_PRODUCT // matrix.size)
+    for first in range(0, len(rows), at_once):
+        np.matmul(rows[first : first + at_once], matrix, out=made[first : first + at_once])
 
 
 def _extended_by_line(signal: NDArray[np.float32], before: int, length: int) -> NDArray[np.float32]:
@@ -105,7 +118,8 @@ def _recursive(
     """A recursive filter by blocks: each is a product of its own samples and of the state that was left to it."""
     n_leads, n_samples = signal.shape
     n_blocks = -(-n_samples // BLOCK)
-    blocks = np.zeros((n_leads, n_blocks * BLOCK))
+    blocks = np.empty((n_leads, n_blocks * BLOCK))
+    blocks[:, n_samples:] = 0
     np.subtract(signal, rest, out=blocks[:, :n_samples], dtype=np.float64)
     blocks = blocks.reshape(-1, BLOCK)
     states = np.ascontiguousarray((blocks @ to_state).reshape(n_leads, n_blocks, 2).swapaxes(0, 1))
@@ -116,8 +130,9 @@ def _recursive(
         step, reach = step @ step, 2 * reach
     before = np.zeros((n_leads, n_blocks, 2))
     before[:, 1:] = states[:-1].swapaxes(0, 1)
-    made = blocks @ response
-    made += before.reshape(-1, 2) @ from_state
+    made = np.empty_like(blocks)
+    _product(blocks, response, made)
+    made += np.matmul(before.reshape(-1, 2), from_state, out=blocks)
     return made.reshape(n_leads, -1)[:, :n_samples]
 
 
