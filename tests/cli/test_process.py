@@ -111,16 +111,29 @@ def test_without_torch_a_researcher_is_told_what_to_install(process, arguments):
 
 
 def test_predict_imports_neither_torch_nor_what_it_does_not_need(process, ecgs, bundle):
-    """Each would add a second or more to every call: torch, pandas, scikit-learn, and matplotlib without a report."""
+    """Each would add a good part of a second to every call: torch, pandas, scipy, and matplotlib without a report."""
     code = (
         "import atexit, sys\n"
-        "heavy = ('torch', 'lightning', 'onnx', 'pandas', 'sklearn', 'matplotlib', 'wfdb', 'h5py', 'pydicom')\n"
+        "heavy = ('torch', 'lightning', 'onnx', 'pandas', 'sklearn', 'scipy', 'matplotlib', 'wfdb')\n"
+        "heavy += ('h5py', 'pydicom', 'pyarrow', 'jinja2', 'yaml')\n"
         "atexit.register(lambda: print([name for name in heavy if name in sys.modules], file=sys.stderr))\n"
         "from ecoscale.cli import app\n"
         "app()"
     )
     status, _, errors = ended(process("predict", ecgs, "--bundle", bundle, code=code))
     assert (status, errors) == (0, "[]\n")
+
+
+def test_one_record_takes_little_memory(process, ecgs):
+    code = (
+        "import atexit, resource, sys\n"
+        "atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr))\n"
+        "from ecoscale.cli import app\n"
+        "app()"
+    )
+    status, _, kilobytes = ended(process("predict", ecgs / "good-AF.hea", code=code))
+    assert status == 0
+    assert int(kilobytes) < 250_000
 
 
 def test_importing_the_package_imports_next_to_nothing(process):
