@@ -1,4 +1,4 @@
-"""The examples in docs/collections are run, and print what the pages say."""
+"""The examples in docs/collections and docs/predicting.md are run, and print what the pages say."""
 
 import re
 import subprocess
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-PAGES = sorted((Path(__file__).parents[1] / "docs" / "collections").glob("*.md"))
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = [*sorted((DOCS / "collections").glob("*.md")), DOCS / "predicting.md"]
 EXAMPLE = re.compile(r"```python\n(?P<code>.*?)```\n(?:[^`]*?)```\n(?P<output>.*?)```", re.DOTALL)
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import lru_cache
 from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecoscale.errors import LeadError, SignalError
+from ecoscale.filtering import resample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -159,9 +159,9 @@ class ECG:
 
     def fill_gaps(self) -> ECG:
         """Missing (not finite) samples filled by linear interpolation within their lead; zeros in an empty lead."""
-        good = np.isfinite(self.signal)
-        if good.all():
+        if self._is_whole():
             return self
+        good = np.isfinite(self.signal)
         signal = np.zeros_like(self.signal)
         samples = np.arange(self.n_samples)
         for row, lead, ok in zip(signal, self.signal, good, strict=True):
@@ -169,8 +169,13 @@ class ECG:
                 row[:] = np.interp(samples, samples[ok], lead[ok])
         return replace(self, signal=signal)
 
+    def _is_whole(self) -> bool:
+        """Whether every sample is finite: then their sum is, in a third of the time of asking each."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(self.signal.sum()) or np.isfinite(self.signal).all())
+
     def resample(self, rate: float) -> ECG:
-        """At another rate in Hz, by polyphase filtering (anti-aliased; `scipy.signal.resample_poly`).
+        """At another rate in Hz, by polyphase filtering (anti-aliased; `ecoscale.filtering.resample`).
 
         Missing samples are filled first (`fill_gaps`): a filter would spread them.
         """
@@ -178,15 +183,11 @@ class ECG:
             return self
         if not _is_rate(rate):
             raise SignalError(f"cannot resample to {rate!r} Hz; expected a positive rate")
-        from scipy.signal import resample_poly
-
         ratio = Fraction(rate / self.rate).limit_denominator(2000)
         if ratio == 0:
             raise SignalError(f"cannot resample from {self.rate:g} to {rate:g} Hz: the ratio is out of range")
         whole = self.fill_gaps()
-        window = _anti_aliasing(ratio.numerator, ratio.denominator)
-        signal = resample_poly(whole.signal, ratio.numerator, ratio.denominator, 1, window, padtype="line")
-        return replace(whole, signal=signal.astype(np.float32), rate=rate)
+        return replace(whole, signal=resample(whole.signal, ratio.numerator, ratio.denominator), rate=rate)
 
     def einthoven_residual(self) -> dict[str, float]:
         """How far III, aVR, aVL and aVF are from what I and II make of them, for those that are present.
@@ -198,20 +199,22 @@ class ECG:
         if not {"I", "II"} <= set(present):
             return {}
         limb = self.select(present).signal
-        finite = np.isfinite(limb).all(axis=0)
-        limb = (limb if finite.all() else limb[:, finite]).astype(np.float64)
+        if not self._is_whole():
+            limb = limb[:, np.isfinite(limb).all(axis=0)]
+        limb = limb.astype(np.float64)
         if limb.size == 0:
             return {}
         # The mean, because it is linear as the identities are: medians of exact leads do not add up.
         limb -= np.mean(limb, axis=1, keepdims=True)
-        size = float(np.sqrt(np.mean(limb**2)))
+        products = limb @ limb.T / limb.shape[1]
+        size = float(np.sqrt(np.trace(products) / len(limb)))
         if size == 0:
             return {}
-        difference = (
-            limb
-            - np.stack([_LIMB_FROM_I_II[lead] for lead in present]) @ limb[[present.index("I"), present.index("II")]]
-        )
-        residual = np.sqrt(np.einsum("ij,ij->i", difference, difference) / limb.shape[1]) / size
+        implied = np.zeros((len(present), len(present)))
+        implied[:, [present.index("I"), present.index("II")]] = [_LIMB_FROM_I_II[lead] for lead in present]
+        misfit = np.eye(len(present)) - implied
+        # The mean square of each difference, from the products alone: the differences themselves are never made.
+        residual = np.sqrt(np.maximum(0, np.einsum("ij,jk,ik->i", misfit, products, misfit))) / size
         return {lead: float(value) for lead, value in zip(present, residual, strict=True) if lead not in ("I", "II")}
 
     def check(self) -> tuple[str, ...]:
@@ -221,8 +224,8 @@ class ECG:
         `short_signal`. The reader's own `notes` come first.
         """
         found = list(self.notes)
-        finite = np.isfinite(self.signal)
-        if not finite.all():
+        if not self._is_whole():
+            finite = np.isfinite(self.signal)
             share = {lead: 1 - ok.mean() for lead, ok in zip(self.leads, finite, strict=True) if not ok.all()}
             found.append(
                 "missing_samples: "
@@ -275,8 +278,11 @@ class ECG:
         """Leads that rest at their largest or smallest value, well away from their median."""
         shortest = max(3, int(np.ceil(SATURATED_SECONDS * self.rate)))
         found = []
-        # No sample of a lead is farther from the median than the lead spans.
-        for row in np.flatnonzero(highest - lowest > SATURATED_MILLIVOLT):
+        # No sample of a lead is farther from the median than the lead spans; and a rest that long holds one of every so
+        # many samples, which most leads' extremes are not among.
+        sampled = whole[:, ::shortest]
+        reached = (sampled.min(axis=1) == lowest) | (sampled.max(axis=1) == highest)
+        for row in np.flatnonzero((highest - lowest > SATURATED_MILLIVOLT) & reached):
             for extreme in (lowest[row], highest[row]):
                 resting = whole[row] == extreme
                 if np.count_nonzero(resting) < shortest or self.leads[row] in found:
@@ -286,15 +292,6 @@ class ECG:
                 if far and (edges[1::2] - edges[::2]).max() >= shortest:
                     found.append(self.leads[row])
         return found
-
-
-@lru_cache
-def _anti_aliasing(up: int, down: int) -> NDArray[np.float32]:
-    """The filter that `scipy.signal.resample_poly` designs by default, designed once: a fifth of its time."""
-    from scipy.signal import firwin
-
-    largest = max(up, down)
-    return np.asarray(firwin(20 * largest + 1, 1 / largest, window=("kaiser", 5.0)), dtype=np.float32)  # pyright: ignore[reportArgumentType]
 
 
 def _is_rate(rate: object) -> bool:

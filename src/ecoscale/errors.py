@@ -45,6 +45,10 @@ class BundleError(EcoscaleError):
     """A bundle is incomplete, altered, or does not compute what it did when it was packed."""
 
 
+class ResultsError(EcoscaleError):
+    """A file of results was made by another run, or by one that was interrupted and can go on."""
+
+
 class MissingExtraError(EcoscaleError, ImportError):
     """An optional dependency is not installed."""
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecoscale.bundle import Bundle
 from ecoscale.calibration import sigmoid
-from ecoscale.errors import BundleError, EcoscaleError
+from ecoscale.errors import BundleError
 from ecoscale.findings import DISCLAIMER
 from ecoscale.prevalence import prevalence_corrections
+from ecoscale.reading import Failure, prepare_ecg, read_prepared
 from ecoscale.runtime import open_runtime
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ecoscale.bundle import Label
     from ecoscale.ecg import ECG
+    from ecoscale.reading import PreparedECG, Readable
     from ecoscale.runtime import Precision
 
 SELF_TEST_TOLERANCE = 1e-3
@@ -91,37 +93,6 @@ class Prediction:
             "bundle": self.bundle,
             "disclaimer": self.disclaimer,
         }
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A recording that could not be read or classified, and why."""
-
-    source: str
-    record: str
-    error: str
-
-    def to_dict(self) -> dict[str, object]:
-        """As plain values, the form of one line of `ecoscale predict --format json`."""
-        return {"source": self.source, "record": self.record, "error": self.error}
-
-
-class Readable(Protocol):
-    """Something that yields one ECG when it is read, such as `ecoscale.formats.Recording`."""
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        ...
-
-    @property
-    def record(self) -> str | None:
-        """The recording within the file, where it holds several."""
-        ...
-
-    def read(self) -> ECG:
-        """The ECG. Raises `EcoscaleError`."""
-        ...
 
 
 class Classifier:
@@ -198,46 +169,45 @@ class Classifier:
 
     def predict_batch(self, ecgs: Sequence[ECG]) -> list[Prediction]:
         """What several ECGs show, their windows together in as few passes of the network as memory allows."""
-        return self._predict([(ecg, self.preparation.windows(ecg)) for ecg in ecgs])
+        return self._predict([prepare_ecg(ecg, self.preparation) for ecg in ecgs])
 
     def classify(
-        self, recordings: Iterable[Readable], batch_size: int = 32
+        self, recordings: Iterable[Readable], batch_size: int = 32, workers: int | None = None
     ) -> Iterator[tuple[ECG, Prediction] | Failure]:
-        """Read and classify recordings as they come, in order; memory holds one batch.
+        """Read and classify recordings as they come, in order; memory holds about two batches.
 
-        One that cannot be read or prepared comes out as a `Failure`, and the others go on. Raises `ValueError` for a
-        `batch_size` below 1.
+        Recordings are read and prepared in `workers` threads while the network classifies those before them (default:
+        one a core, four at most, and none for a few recordings; 0: in this thread). Results are the same to the bit
+        whatever their number. One that cannot be read or prepared comes out as a `Failure`, and the others go on.
+        Raises `ValueError` for a `batch_size` below 1, or `workers` below 0.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; expected at least 1")
-        return self._classify(iter(recordings), batch_size)
+        if workers is not None and workers < 0:
+            raise ValueError(f"workers is {workers}; expected at least 0")
+        return self._classify(read_prepared(recordings, self.preparation, batch_size, workers), batch_size)
 
-    def _classify(self, recordings: Iterator[Readable], batch_size: int) -> Iterator[tuple[ECG, Prediction] | Failure]:
-        while waiting := [self._read(recording) for recording in islice(recordings, batch_size)]:
-            predictions = iter(self._predict([item for item in waiting if not isinstance(item, Failure)]))
-            for item in waiting:
-                yield item if isinstance(item, Failure) else (item[0], next(predictions))
+    def _classify(
+        self, prepared: Iterator[PreparedECG | Failure], batch_size: int
+    ) -> Iterator[tuple[ECG, Prediction] | Failure]:
+        while batch := list(islice(prepared, batch_size)):
+            predictions = iter(self._predict([item for item in batch if not isinstance(item, Failure)]))
+            for item in batch:
+                yield item if isinstance(item, Failure) else (item.ecg, next(predictions))
 
-    def _read(self, recording: Readable) -> tuple[ECG, NDArray[np.float32]] | Failure:
-        try:
-            ecg = recording.read()
-            return ecg, self.preparation.windows(ecg)
-        except EcoscaleError as error:
-            return Failure(str(recording.path), recording.record or "", str(error))
-
-    def _predict(self, prepared: Sequence[tuple[ECG, NDArray[np.float32]]]) -> list[Prediction]:
+    def _predict(self, prepared: Sequence[PreparedECG]) -> list[Prediction]:
         if not prepared:
             return []
-        logits = self.logits(np.concatenate([windows for _, windows in prepared]))
-        last = np.cumsum([len(windows) for _, windows in prepared])[:-1]
+        logits = self.logits(np.concatenate([each.windows for each in prepared]))
+        last = np.cumsum([len(each.windows) for each in prepared])[:-1]
         calibrated, uncalibrated = (np.split(each, last) for each in (self.probabilities(logits), sigmoid(logits)))
         return [
-            self._prediction(ecg, own.mean(axis=0), before.mean(axis=0))
-            for (ecg, _), own, before in zip(prepared, calibrated, uncalibrated, strict=True)
+            self._prediction(each, own.mean(axis=0), before.mean(axis=0))
+            for each, own, before in zip(prepared, calibrated, uncalibrated, strict=True)
         ]
 
     def _prediction(
-        self, ecg: ECG, probabilities: NDArray[np.float64], uncalibrated: NDArray[np.float64]
+        self, prepared: PreparedECG, probabilities: NDArray[np.float64], uncalibrated: NDArray[np.float64]
     ) -> Prediction:
         findings = {}
         for label, probability, before in zip(self.labels, probabilities, uncalibrated, strict=True):
@@ -251,8 +221,8 @@ class Classifier:
                 float(before),
                 None if correction is None else correction.prevalence,
             )
-        warnings = (*ecg.check(), *self.preparation.warnings(ecg))
-        return Prediction(ecg.source, ecg.record, findings, warnings, self.title)
+        ecg = prepared.ecg
+        return Prediction(ecg.source, ecg.record, findings, prepared.warnings, self.title)
 
     def _self_test(self) -> None:
         signal, expected = self.bundle.self_test()

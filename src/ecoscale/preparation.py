@@ -5,18 +5,16 @@ It travels inside the bundle, so that nothing has to be remembered: rate, window
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ecoscale.ecg import ECG, LEADS, LIMB_LEADS
+from ecoscale.filtering import highpass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-HIGHPASS_ORDER = 2
 
 REVISION = "0.1.0"
 """The version of ecoscale since which the same ECG and preparation give the same input. Prepared stores depend on it:
@@ -75,13 +73,10 @@ class Preparation(BaseModel):
         signal = ecg.select(self.leads).fill_gaps().resample(self.rate).signal
         if self.highpass is None:
             return signal
-        from scipy.signal import sosfiltfilt
-
         # Extended far enough for the filter to settle, and by the mirrored signal: where a record ends inside a QRS,
         # the point reflection that scipy takes by default moves the baseline by up to 3.4 mV, the mirror by 0.7 mV.
         extension = min(int(2 * self.rate / self.highpass), signal.shape[1] - 1)
-        filtered = sosfiltfilt(_highpass(self.highpass, self.rate), signal, axis=1, padtype="even", padlen=extension)
-        return filtered.astype(np.float32)
+        return highpass(signal, self.highpass, self.rate, extension)
 
     def starts(self, n_samples: int) -> NDArray[np.int64]:
         """First sample of each window over a record of `n_samples` at `rate`; the windows cover all of it evenly."""
@@ -132,11 +127,3 @@ class Preparation(BaseModel):
                 f"low_rate: sampled at {ecg.rate:g} Hz, below the {self.rate:g} Hz that the network was trained on"
             )
         return tuple(found)
-
-
-@lru_cache
-def _highpass(corner: float, rate: float) -> NDArray[np.float64]:
-    """Second-order sections of the Butterworth high-pass."""
-    from scipy.signal import butter
-
-    return np.asarray(butter(HIGHPASS_ORDER, corner, "highpass", fs=rate, output="sos"))

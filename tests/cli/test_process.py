@@ -111,16 +111,32 @@ def test_without_torch_a_researcher_is_told_what_to_install(process, arguments):
 
 
 def test_predict_imports_neither_torch_nor_what_it_does_not_need(process, ecgs, bundle):
-    """Each would add a second or more to every call: torch, pandas, scikit-learn, and matplotlib without a report."""
+    """Each would add a good part of a second to every call: torch, pandas, scipy, and matplotlib without a report."""
     code = (
         "import atexit, sys\n"
-        "heavy = ('torch', 'lightning', 'onnx', 'pandas', 'sklearn', 'matplotlib', 'wfdb', 'h5py', 'pydicom')\n"
+        "heavy = ('torch', 'lightning', 'onnx', 'pandas', 'sklearn', 'scipy', 'matplotlib', 'wfdb')\n"
+        "heavy += ('h5py', 'pydicom', 'pyarrow', 'jinja2', 'yaml')\n"
         "atexit.register(lambda: print([name for name in heavy if name in sys.modules], file=sys.stderr))\n"
         "from ecoscale.cli import app\n"
         "app()"
     )
     status, _, errors = ended(process("predict", ecgs, "--bundle", bundle, code=code))
     assert (status, errors) == (0, "[]\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the peak of one process is asked of Linux")  # noqa: PTH110
+def test_one_record_takes_little_memory(process, ecgs):
+    # Not getrusage: what that says begins with the memory of the process that started this one.
+    code = (
+        "import atexit, pathlib, re, sys\n"
+        "status = pathlib.Path('/proc/self/status')\n"
+        "atexit.register(lambda: print(re.search(r'VmHWM:\\s+(\\d+)', status.read_text())[1], file=sys.stderr))\n"
+        "from ecoscale.cli import app\n"
+        "app()"
+    )
+    status, _, kilobytes = ended(process("predict", ecgs / "good-AF.hea", code=code))
+    assert status == 0
+    assert int(kilobytes) < 250_000
 
 
 def test_importing_the_package_imports_next_to_nothing(process):

@@ -61,6 +61,7 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+    PARQUET = "parquet"
 
 
 def stated(rate: float | None, unit: str | None, leads: str | None) -> dict[str, Any]:
@@ -87,9 +88,23 @@ def console_on(stream: IO[str]) -> Console:
     return Console(file=stream, width=None if stream.isatty() else UNBOUNDED, highlight=False)
 
 
+def counted_ahead(items: Iterable, most: int = 10_000) -> tuple[Iterable, int | None]:
+    """The items, and how many there are, if at most so many; beyond, to count them would take memory."""
+    from itertools import chain, islice
+
+    waiting = iter(items)
+    first = list(islice(waiting, most + 1))
+    return (first, len(first)) if len(first) <= most else (chain(first, waiting), None)
+
+
+def progress_shown() -> bool:
+    """Whether progress bars are seen: standard error is a terminal."""
+    return sys.stderr.isatty()
+
+
 def tracked(items: Iterable, description: str, total: int | None = None, *, show: bool = True) -> Iterable:
     """The items, counted by a progress bar where standard error is a terminal."""
-    if not show or not sys.stderr.isatty():
+    if not show or not progress_shown():
         return items
     return _tracked(items, description, total)
 
@@ -100,15 +115,24 @@ def _tracked(items: Iterable, description: str, total: int | None) -> Iterator:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class PerSecond(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:,.3g}/s" if speed and speed < 100 else f"{speed or 0:,.0f}/s")
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
+        PerSecond(),
         TimeElapsedColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )

@@ -1,9 +1,7 @@
-"""Results of classification as they come: a table, JSON lines or CSV, and the HTML report."""
+"""Results of classification as they come: a table, or what `ecoscale.results` writes, and the HTML report."""
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
@@ -11,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 from ecoscale.cli._output import Format, console_on, open_output
 from ecoscale.findings import DISCLAIMER
 from ecoscale.inference import Failure
+from ecoscale.results import CSVRows, JSONLines, ResultsFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,24 +45,32 @@ class Outcome:
 def write_results(
     results: Iterable[Result],
     format: Format,  # noqa: A002 - the option's name
-    output: Path | None,
+    output: ResultsFile | Path | None,
     report: Path | None,
     names: list[str],
 ) -> Outcome:
-    """Write results as they come, and the HTML report of them. `names` are the findings that the bundle knows."""
+    """Write results as they come, and the HTML report of them. `names` are the findings that the bundle knows.
+
+    Into a `ResultsFile` they are written in its own format.
+    """
     failures: list[tuple[str, str]] = []
     n_recordings = 0
 
     def classified(stream: IO[str]) -> Iterator[tuple[ECG, Prediction]]:
         nonlocal n_recordings
-        write = {Format.TABLE: _write_table, Format.JSON: _write_json, Format.CSV: _write_csv}[format]
-        for n_recordings, result in enumerate(write(results, stream, names), start=1):  # noqa: B007
+        if isinstance(output, ResultsFile):
+            written = output.written(results)
+        elif format is Format.TABLE:
+            written = _write_table(results, stream, names)
+        else:
+            written = _write_lines(results, stream, CSVRows(names) if format is Format.CSV else JSONLines(names))
+        for n_recordings, result in enumerate(written, start=1):  # noqa: B007
             if isinstance(result, Failure):
                 failures.append((f"{result.source} {result.record}".strip(), result.error))
             else:
                 yield result
 
-    with open_output(output) as stream:
+    with open_output(None if isinstance(output, ResultsFile) else output) as stream:
         if report is None:
             for _ in classified(stream):
                 pass
@@ -74,29 +81,10 @@ def write_results(
     return Outcome(n_recordings, len(failures))
 
 
-def _write_json(results: Iterable[Result], stream: IO[str], _names: list[str]) -> Iterator[Result]:
+def _write_lines(results: Iterable[Result], stream: IO[str], form: JSONLines) -> Iterator[Result]:
+    stream.write(form.header)
     for result in results:
-        about = result if isinstance(result, Failure) else result[1]
-        # In ASCII, which every terminal, pipe and file name can carry.
-        stream.write(json.dumps(about.to_dict()) + "\n")
-        stream.flush()
-        yield result
-
-
-def _write_csv(results: Iterable[Result], stream: IO[str], names: list[str]) -> Iterator[Result]:
-    columns = ["source", "record", *(f"{name}_{what}" for name in names for what in ("probability", "present"))]
-    writer = csv.DictWriter(stream, [*columns, "warnings", "error", "bundle"], restval="", lineterminator="\n")
-    writer.writeheader()
-    for result in results:
-        if isinstance(result, Failure):
-            writer.writerow(result.to_dict())
-        else:
-            prediction = result[1]
-            row = {"source": prediction.source, "record": prediction.record, "bundle": prediction.bundle}
-            for name, finding in prediction.findings.items():
-                row[f"{name}_probability"] = f"{finding.probability:.6f}"
-                row[f"{name}_present"] = str(int(finding.present))
-            writer.writerow(row | {"warnings": " | ".join(prediction.warnings)})
+        stream.write(form.line(result))
         stream.flush()
         yield result
 

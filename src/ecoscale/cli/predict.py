@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads it at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,18 +14,23 @@ from ecoscale.cli._output import (
     Prevalence,
     Rate,
     Unit,
+    counted_ahead,
     numbers,
     prevalences,
+    progress_shown,
     stated,
     tracked,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from ecoscale.ecg import ECG
     from ecoscale.formats import Recording
     from ecoscale.inference import Classifier
+    from ecoscale.results import ResultsFile
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as of every command that it ends."""
 
 
 def predict(
@@ -34,8 +39,14 @@ def predict(
         typer.Argument(help="Files, folders or patterns ('**/*.hea').", metavar="PATH", show_default=False),
     ],
     format: Annotated[  # noqa: A002 - the option's name
-        Format, typer.Option("--format", "-f", help="table, json (one object a line) or csv.")
-    ] = Format.TABLE,
+        Format | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="table, json (one object a line), csv, or parquet (a file).",
+            show_default="as the suffix of --output says, else table",
+        ),
+    ] = None,
     bundle: Annotated[
         str | None, typer.Option(help="A bundle's folder or name.", show_default="the bundle in the package")
     ] = None,
@@ -56,79 +67,161 @@ def predict(
     unit: Unit = None,
     leads: Lead_names = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Recordings classified at once.")] = 32,
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads of the network.", show_default="all")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Threads that read and prepare meanwhile; 0: none.", show_default="one a core, at most four"
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --output where an interrupted run stopped.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With --resume: try again what could not be classified.")
+    ] = False,
 ) -> None:
     """Classify ECGs: WFDB, DICOM, CODE and SPH HDF5; .npy and CSV with --rate, --unit and --leads.
 
     A file that cannot be read becomes a line with an error, the others go on, and the exit status is 1.
+    Results are written as they come; the same command with --resume goes on after any interruption.
     With --prevalence, probabilities and thresholds are corrected for how common findings are among these records;
     'estimate' reads everything twice, and needs 100 of them.
 
     Examples:
       ecoscale predict record.hea
-      ecoscale predict ptb-xl/records500 --format json --output findings.jsonl
+      ecoscale predict ptb-xl/records500 --output findings.jsonl
+      ecoscale predict ptb-xl/records500 --output findings.parquet --resume
       ecoscale predict '**/*.dcm' --report findings.html
       ecoscale predict ecg.csv --rate 500 --unit uV
       ecoscale predict records --threshold SB=0.03 --threshold AF=0.3
       ecoscale predict screening --prevalence AF=0.02 --prevalence ST=0.005
     """
     import sys
+    from dataclasses import replace
 
     from ecoscale.cli._results import write_results
     from ecoscale.ecg import LEADS
     from ecoscale.formats import find_recordings
     from ecoscale.inference import Classifier
+    from ecoscale.results import earlier_run
 
+    form = _format(format, output)
+    _check(form, output, report, resume=resume, retry_failed=retry_failed)
     options = stated(rate, unit, leads)
     thresholds = numbers(threshold or [], "--threshold", "NAME=VALUE")
     shares, estimate = prevalences(prevalence)
-
-    def recordings() -> Iterable[_Stated]:
-        for recording in find_recordings(paths, tables={"rate", "unit"} <= options.keys()):
-            yield _Stated(recording, options)
+    earlier = earlier_run(output) if resume and output is not None else None
+    # What was estimated stays as it was: the recordings that are left are not those that it was estimated from.
+    known = estimate and earlier is not None and earlier["prevalence_estimated"]
+    if earlier is not None and known:
+        shares = earlier["prevalence"] | shares
 
     classifier = Classifier.load(bundle, threads=threads, thresholds=thresholds, prevalence=shares)
     # A bundle for a watch reads what a watch writes.
-    options["fewer_leads"] = set(classifier.preparation.leads) != set(LEADS)
-    if estimate:
-        shares = _estimate(Classifier.load(bundle, threads=threads), recordings(), batch_size) | shares
+    reading = options | {"fewer_leads": set(classifier.preparation.leads) != set(LEADS)}
+
+    def recordings() -> Iterator[Recording]:
+        for recording in find_recordings(paths, tables={"rate", "unit"} <= options.keys()):
+            yield replace(recording, options=reading)
+
+    if estimate and not known:
+        found = Classifier.load(bundle, threads=threads).classify(recordings(), batch_size, workers)
+        shares = _estimate(classifier, found) | shares
         classifier = Classifier.load(bundle, threads=threads, thresholds=thresholds, prevalence=shares)
     for correction in classifier.corrections.values():
         typer.echo(str(correction), err=True)
-    results = classifier.classify(recordings(), batch_size)
+
+    file = None
+    if output is not None and form is not Format.TABLE and (output.is_file() or not output.exists()):
+        stated_too = {"options": options, "folder": _folder(paths)}
+        file = _results_file(classifier, form, output, stated_too, estimate, resume, retry_failed, batch_size)
     # Results that appear in the terminal are their own progress.
-    counted = tracked(results, "classifying", show=output is not None or not sys.stdout.isatty())
-    outcome = write_results(counted, format, output, report, [label.name for label in classifier.labels])
-    if not outcome.recordings:
+    show = (output is not None or not sys.stdout.isatty()) and progress_shown()
+    todo = recordings() if file is None else (each for each in recordings() if not file.is_done(each))
+    waiting, total = counted_ahead(todo) if show else (todo, None)
+    counted = tracked(classifier.classify(waiting, batch_size, workers), "classifying", total, show=show)
+    try:
+        outcome = write_results(counted, form, file or output, report, [label.name for label in classifier.labels])
+    except KeyboardInterrupt:
+        if file is None:
+            raise
+        typer.echo(
+            f"interrupted: {output} has {file.n_done + file.n_written:,} recordings; the same command with --resume "
+            "goes on",
+            err=True,
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    n_before, n_failed = (file.n_done, file.n_failed + outcome.failed) if file else (0, outcome.failed)
+    if n_before:
+        typer.echo(f"{n_before:,} recordings were done before, {outcome.recordings:,} now", err=True)
+    if not outcome.recordings and not n_before:
         typer.echo(f"no recordings found in {', '.join(paths)}", err=True)
         raise typer.Exit(FAILED)
     if report is not None:
         typer.echo(f"report: {report}", err=True)
-    if outcome.failed:
-        typer.echo(f"{outcome.failed:,} of {outcome.recordings:,} recordings could not be classified", err=True)
+    if n_failed:
+        typer.echo(f"{n_failed:,} of {n_before + outcome.recordings:,} recordings could not be classified", err=True)
         raise typer.Exit(FAILED)
 
 
-def _estimate(classifier: Classifier, recordings: Iterable[_Stated], batch_size: int) -> dict[str, float]:
-    """How common each finding is among the recordings that can be read, from their probabilities."""
+def _format(chosen: Format | None, output: Path | None) -> Format:
+    """The format chosen, or that of the output's suffix."""
+    if chosen is not None:
+        return chosen
+    suffixes = {".json": Format.JSON, ".jsonl": Format.JSON, ".csv": Format.CSV, ".parquet": Format.PARQUET}
+    return suffixes.get(output.suffix.lower(), Format.TABLE) if output is not None else Format.TABLE
+
+
+def _check(form: Format, output: Path | None, report: Path | None, *, resume: bool, retry_failed: bool) -> None:
+    """Refuse options that contradict each other."""
+    if form is Format.PARQUET and (output is None or (output.exists() and not output.is_file())):
+        raise typer.BadParameter("parquet is written to a file; give --output too", param_hint="--format")
+    if retry_failed and not resume:
+        raise typer.BadParameter("of which run? give --resume too", param_hint="--retry-failed")
+    if resume and (output is None or form is Format.TABLE):
+        raise typer.BadParameter("what? give --output with a name in .jsonl, .csv or .parquet", param_hint="--resume")
+    if resume and report is not None:
+        raise typer.BadParameter(
+            "a report draws every ECG of one run, and a resumed run reads only those that are left; make it by a run "
+            "without --resume",
+            param_hint="--report",
+        )
+
+
+def _results_file(
+    classifier: Classifier,
+    form: Format,
+    output: Path,
+    stated_too: dict[str, Any],
+    estimated: bool,
+    resume: bool,
+    retry_failed: bool,
+    batch_size: int,
+) -> ResultsFile:
+    from ecoscale.results import ResultsFile, run_settings
+
+    settings = run_settings(classifier, form.value, estimated=estimated, **stated_too)  # pyright: ignore[reportArgumentType]
+    if resume:
+        return ResultsFile.resume(output, settings, batch_size, retry_failed=retry_failed)
+    return ResultsFile.begin(output, settings)
+
+
+def _folder(paths: list[str]) -> str | None:
+    """From where the paths are to be understood; None where that does not matter."""
+    return None if all(Path(path).is_absolute() for path in paths) else str(Path.cwd())
+
+
+def _estimate(classifier: Classifier, results: Iterable) -> dict[str, float]:
+    """How common each finding is among the recordings that can be read, from their uncorrected probabilities."""
     from ecoscale.inference import Failure
     from ecoscale.prevalence import estimate_prevalences
 
-    results = tracked(classifier.classify(recordings, batch_size), "estimating prevalences")
     found = [
         [finding.probability for finding in result[1].findings.values()]
-        for result in results
+        for result in tracked(results, "estimating prevalences")
         if not isinstance(result, Failure)
     ]
     return estimate_prevalences(classifier.bundle, found)
-
-
-class _Stated:
-    """A recording with what the user states about files that do not say it themselves."""
-
-    def __init__(self, recording: Recording, options: dict[str, Any]) -> None:
-        self.path, self.record = recording.path, recording.record
-        self._recording, self._options = recording, options
-
-    def read(self) -> ECG:
-        return self._recording.read(**self._options)

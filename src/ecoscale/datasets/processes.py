@@ -6,15 +6,16 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ecoscale.workers import available_cores, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-Result = TypeVar("Result")
+    from ecoscale.workers import Result
 
 Progress: TypeAlias = "Callable[[Iterable[Any], str, int], Iterable[Any]]"
 """What may wrap the items that are worked on, to show how far it is: `progress(items, description, total)`."""
@@ -32,11 +33,6 @@ ALONE = 2000
 """Up to so many records one process is quicker than starting others."""
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def in_processes(
     function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], workers: int | None = None
 ) -> Iterator[Result]:
@@ -51,18 +47,8 @@ def in_processes(
             yield function(*job)
         return
     # Spawned: a fork of a process that has threads (training, a notebook) may hang.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin) as pool:
-        waiting, under_way = iter(jobs), deque[Future[Result]]()
-        try:
-            while True:
-                while len(under_way) < 2 * workers and (job := next(waiting, None)) is not None:
-                    under_way.append(pool.submit(function, *job))
-                if not under_way:
-                    return
-                yield under_way.popleft().result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin)
+    yield from in_order(pool, function, jobs, 2 * workers)
 
 
 def _begin() -> None:

@@ -73,7 +73,9 @@ def _read_exams(path: Path, members: list[Recording]) -> Iterator[ECG | Ecoscale
     try:
         with code_hdf5.open_exams(path) as file:
             for recording in members:
-                yield _outcome(partial(file.read, recording.record, **recording.options))
+                # It always has the twelve.
+                options = {name: value for name, value in recording.options.items() if name != "fewer_leads"}
+                yield _outcome(partial(file.read, recording.record, **options))
     except EcoscaleError as error:  # the file as a whole
         yield from [error] * len(members)
 

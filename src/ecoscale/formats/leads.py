@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +35,7 @@ _CODE = re.compile(r"(?:5\.6\.3-9-|2:)(\d+)")
 _LARGEST = 1e9
 
 
+@lru_cache(maxsize=1024)
 def canonical_lead(name: str) -> str | None:
     """The canonical name of a lead written in any case or spelling; None for what is not one of the twelve.
 
@@ -113,10 +116,11 @@ def twelve_lead_ecg(
             "All of V1 to V6 and any two limb leads are needed: the limb leads follow from two of them, a chest lead "
             "from none"
         )
-    finite = np.isfinite(signal)
-    if not finite.all():
+    largest = max(float(np.max(signal)), -float(np.min(signal)))
+    if not math.isfinite(largest):  # as it is wherever a sample is not
+        finite = np.isfinite(signal)
         signal = np.where(finite, signal, np.nan)
-    largest = max(float(np.nanmax(signal)), -float(np.nanmin(signal))) if finite.any() else 0.0
+        largest = max(float(np.nanmax(signal)), -float(np.nanmin(signal))) if finite.any() else 0.0
     if largest > _LARGEST:
         raise FormatError(f"{source}: samples reach {largest:.3g} mV; expected an ECG: the unit or the gain is wrong")
     ecg = ECG(signal, rate, tuple(leads), source=source, record=record, notes=tuple(notes))

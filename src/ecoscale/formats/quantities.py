@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ecoscale.errors import FormatError
@@ -20,6 +21,7 @@ _MILLIVOLTS |= {"volt": 1e3, "millivolt": 1.0, "microvolt": 1e-3, "nanovolt": 1e
 _MILLIVOLTS |= {name + "s": factor for name, factor in _MILLIVOLTS.items() if name.endswith("volt")}
 
 
+@lru_cache(maxsize=1024)
 def millivolts(unit: str) -> float | None:
     """How many millivolts one `unit` is; None for what is not a unit of voltage."""
     return _MILLIVOLTS.get(unicodedata.normalize("NFKC", unit).strip().casefold())

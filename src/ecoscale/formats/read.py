@@ -105,7 +105,8 @@ def read_ecg(
         "leads": leads,
     }
     try:
-        is_file, is_folder = path.is_file(), path.is_dir()
+        is_file = path.is_file()
+        is_folder = not is_file and path.is_dir()
     except OSError as error:
         raise FormatError(f"{source}: the path cannot be followed: {error.strerror}") from error
     if not is_file:

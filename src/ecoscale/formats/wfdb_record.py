@@ -11,11 +11,15 @@ from __future__ import annotations
 import re
 import shutil
 import struct
+import sys
 import tempfile
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
 _BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2, "212": 1.5, "310": 4 / 3, "311": 4 / 3}
 _FORMATS: dict[str, float | None] = {**_BYTES, "508": None, "516": None, "524": None}
 
+_IMPORTING = Lock()
+
 _DEFAULT_GAIN = 200.0
 _MISSING_16 = -32768
 
@@ -46,11 +52,12 @@ _FORMAT_FIELD = re.compile(r"(?P<format>\d+)(?:x(?P<frame>\d{1,9}))?(?::(?P<skew
 _GAIN_FIELD = re.compile(
     r"(?P<gain>-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)(?:\((?P<baseline>-?\d{1,15})\))?(?:/(?P<unit>\S+))?"
 )
+_FILE_FIELD = re.compile(r"[-\w]+(?:\.\w+)?")
+_SCALE = re.compile(r"[-\d.]\S*")
 _NUMBERS = re.compile(r"(?:\s*-?\d{1,15}(?!\S)){0,5}")
 
 
-@dataclass(frozen=True)
-class SignalLine:
+class SignalLine(NamedTuple):
     """One signal of a header: where its samples lie and what they mean."""
 
     file: str
@@ -198,7 +205,8 @@ def read(
     rows = np.empty((0, 0))
     if wanted:
         rows, altered = _samples(path, header, wanted, source)
-        rows *= np.array(factors)[:, None]
+        if set(factors) != {1.0}:
+            rows = rows * np.array(factors)[:, None]
         if altered := [chosen[number].name for number in altered]:
             notes.append(
                 f"checksum: {', '.join(altered)} differ from the header's checksum; the signal file was altered or "
@@ -228,38 +236,58 @@ def _signal_line(line: str, number: int, source: str) -> SignalLine:
         )
 
     file, *words = line.split(maxsplit=2)
-    stored = _FORMAT_FIELD.fullmatch(words[0]) if words else None
-    if stored is None or stored["format"] not in _FORMATS:
+    stored = _stored(words[0]) if words else None
+    if stored is None:
         raise wrong(
             "the format", words[0] if words else "", f"one of {', '.join(_FORMATS)}, for example '16' or '16+24'"
         )
-    if not re.fullmatch(r"[-\w]+(?:\.\w+)?", file):
+    if not _FILE_FIELD.fullmatch(file):
         raise wrong("the signal file", file, "a file name beside the header, such as '00001_hr.dat'")
     rest = words[1] if len(words) > 1 else ""
-    scale = re.match(r"[-\d.]\S*", rest)
-    parsed = _GAIN_FIELD.fullmatch(scale[0]) if scale else None
-    if scale and parsed is None:
-        raise wrong("the gain", scale[0], "GAIN(BASELINE)/UNIT, such as '1000(0)/mV'")
-    gain, baseline, unit = parsed.group("gain", "baseline", "unit") if parsed else (None, None, None)
+    scale = _SCALE.match(rest)
+    scaling = _scaling(scale[0]) if scale else (None, None, "mV")
+    if scaling is None:
+        raise wrong("the gain", scale[0] if scale else "", "GAIN(BASELINE)/UNIT, such as '1000(0)/mV'")
+    gain, baseline, unit = scaling
     # ADC resolution, ADC zero, first value, checksum and block size, then the description, which names the lead.
     rest = rest[scale.end() if scale else 0 :]
     numbers = _NUMBERS.match(rest)
     _, adc_zero, _, checksum = ([int(x) for x in (numbers[0] if numbers else "").split()] + 4 * [None])[:4]
-    per_frame = int(stored["frame"] or 1)
+    kind, per_frame, skew, offset = stored
     if per_frame < 1:
         raise wrong("the number of samples per frame", words[0], "at least 1")
     return SignalLine(
         file=file,
-        format=stored["format"],
+        format=kind,
         per_frame=per_frame,
-        skew=int(stored["skew"] or 0),
-        offset=int(stored["offset"] or 0),
-        gain=float(gain or 0) or None,
-        baseline=int(baseline) if baseline else adc_zero or 0,
-        unit=unit or "mV",
+        skew=skew,
+        offset=offset,
+        gain=gain,
+        baseline=adc_zero or 0 if baseline is None else baseline,
+        unit=unit,
         checksum=checksum,
         name=rest[numbers.end() if numbers else 0 :].strip(),
     )
+
+
+# The two fields that are the same in all the records of a collection are parsed once.
+@lru_cache(maxsize=1024)
+def _stored(text: str) -> tuple[str, int, int, int] | None:
+    """Format, samples per frame, skew and byte offset; None for no such field, or a format that is not known."""
+    found = _FORMAT_FIELD.fullmatch(text)
+    if found is None or found["format"] not in _FORMATS:
+        return None
+    return found["format"], int(found["frame"] or 1), int(found["skew"] or 0), int(found["offset"] or 0)
+
+
+@lru_cache(maxsize=1024)
+def _scaling(text: str) -> tuple[float | None, int | None, str] | None:
+    """Gain and baseline, None where they are not stated, and unit; None for no such field."""
+    found = _GAIN_FIELD.fullmatch(text)
+    if found is None:
+        return None
+    gain, baseline, unit = found.group("gain", "baseline", "unit")
+    return float(gain) or None, int(baseline) if baseline else None, unit or "mV"
 
 
 def _check_signal_file(path: Path, name: str, header: Header, source: str) -> None:
@@ -309,7 +337,7 @@ def _check_signal_file(path: Path, name: str, header: Header, source: str) -> No
             )
 
 
-def _samples(path: Path, header: Header, wanted: list[int], source: str) -> tuple[NDArray[np.float64], list[int]]:
+def _samples(path: Path, header: Header, wanted: list[int], source: str) -> tuple[NDArray[np.floating], list[int]]:
     """`(leads, samples)` in the header's units, and which of the leads differ from their checksum."""
     if header.n_samples and all((s.format, s.per_frame, s.skew) == ("16", 1, 0) for s in header.signals):
         return _plain_samples(path.parent, header, wanted, source)
@@ -339,10 +367,13 @@ def _samples(path: Path, header: Header, wanted: list[int], source: str) -> tupl
 
 def _wfdb() -> Any:
     """The package, imported when first needed: it takes pandas and half a second with it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # wfdb 4.3.1 uses what pandas 3.1 deprecates
-        import wfdb
-    return wfdb
+    # One thread at a time: what to warn of is set for all of them.
+    with _IMPORTING:
+        if "wfdb" not in sys.modules:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # wfdb 4.3.1 uses what pandas 3.1 deprecates
+                import_module("wfdb")
+    return sys.modules["wfdb"]
 
 
 def _wfdb_samples(stem: Path, header: Header, wanted: list[int]) -> tuple[NDArray[np.float64], list[int]]:
@@ -353,7 +384,7 @@ def _wfdb_samples(stem: Path, header: Header, wanted: list[int]) -> tuple[NDArra
 
 def _plain_samples(
     folder: Path, header: Header, wanted: list[int], source: str
-) -> tuple[NDArray[np.float64], list[int]]:
+) -> tuple[NDArray[np.floating], list[int]]:
     """The same of a record in format 16 throughout: little-endian integers, all signals of a file in turn."""
     signals = [header.signals[number] for number in wanted]
     files = [signal.file for signal in header.signals]
@@ -366,21 +397,25 @@ def _plain_samples(
             stored[name] = values.reshape(n_samples, width)
     except (OSError, ValueError) as error:
         raise FormatError(f"{source}: the signal files {', '.join(set(files))} cannot be read: {error}") from error
-    digital = [
-        stored[signal.file][:, number - files.index(signal.file)]
-        for number, signal in zip(wanted, signals, strict=True)
-    ]
-    rows = np.array(digital, dtype=np.float64)
-    rows[rows == _MISSING_16] = np.nan
-    rows -= np.array([[signal.baseline] for signal in signals])
-    rows /= np.array([[signal.gain or _DEFAULT_GAIN] for signal in signals])
-    return rows, _altered(digital, signals)
+    digital = np.empty((len(wanted), n_samples), np.int16)
+    for row, (number, signal) in enumerate(zip(wanted, signals, strict=True)):
+        digital[row] = stored[signal.file][:, number - files.index(signal.file)]
+    baselines = np.array([[signal.baseline] for signal in signals])
+    gains = np.array([[signal.gain or _DEFAULT_GAIN] for signal in signals])
+    # Quotients of numbers that float32 holds are the same when rounded once: half the work.
+    exact = (np.abs(baselines) < 2**23).all() and (gains == gains.astype(np.float32)).all()
+    samples = np.subtract(digital, baselines, dtype=np.float32 if exact else np.float64)
+    samples /= gains.astype(samples.dtype)
+    if digital.min() == _MISSING_16:
+        samples[digital == _MISSING_16] = np.nan
+    return samples, _altered(digital, signals)
 
 
-def _altered(digital: Sequence[NDArray[np.integer]], signals: list[SignalLine]) -> list[int]:
+def _altered(digital: Sequence[NDArray[np.integer]] | NDArray[np.integer], signals: list[SignalLine]) -> list[int]:
     """Rows whose sum is not the header's checksum; 0 is what writers put who do not compute it."""
     return [
         row
         for row, (samples, signal) in enumerate(zip(digital, signals, strict=True))
-        if signal.checksum and not signal.skew and (int(samples.sum(dtype=np.int64)) - signal.checksum) % 65536
+        # The sum may overflow: it counts modulo 65,536.
+        if signal.checksum and not signal.skew and (int(samples.sum(dtype=samples.dtype)) - signal.checksum) % 65536
     ]

@@ -25,8 +25,8 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.pytorch.strategies import DDPStrategy
 from torch.distributed.rendezvous import rendezvous
 
-from ecoscale.datasets.processes import available_cores
 from ecoscale.errors import RecipeError, RunError
+from ecoscale.workers import available_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,131 @@
+"""Recordings read and prepared while the network classifies those before them: in order, and a few at a time.
+
+By threads, not processes: most of the work is numpy's, which lets go of the interpreter; no signal has to be sent from
+one process to another; and a user's script needs no `if __name__ == "__main__"`. docs/predicting.md has the figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Protocol
+
+from ecoscale.errors import EcoscaleError
+from ecoscale.formats import Recording, read_recordings
+from ecoscale.workers import available_cores, in_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ecoscale.ecg import ECG
+    from ecoscale.preparation import Preparation
+
+READ_AT_ONCE = 8
+"""Recordings in one job of a reader: enough that handing it over costs nothing, few enough that memory stays small."""
+
+MOST_READERS = 4
+"""Readers by default at most: more of them wait for the interpreter, which one at a time may have."""
+
+
+class Readable(Protocol):
+    """Something that yields one ECG when it is read, such as `ecoscale.formats.Recording`."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        ...
+
+    @property
+    def record(self) -> str | None:
+        """The recording within the file, where it holds several."""
+        ...
+
+    def read(self) -> ECG:
+        """The ECG. Raises `EcoscaleError`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedECG:
+    """An ECG, the network's input `(windows, leads, samples)` made of it, and what is doubtful about either."""
+
+    ecg: ECG
+    windows: NDArray[np.float32]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that could not be read or classified, and why."""
+
+    source: str
+    record: str
+    error: str
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain values, the form of one line of `ecoscale predict --format json`."""
+        return {"source": self.source, "record": self.record, "error": self.error}
+
+
+def prepare_ecg(ecg: ECG, preparation: Preparation) -> PreparedECG:
+    """What a network reads of an ECG. Raises `LeadError` if leads are missing that cannot be derived."""
+    return PreparedECG(ecg, preparation.windows(ecg), (*ecg.check(), *preparation.warnings(ecg)))
+
+
+def read_prepared(
+    recordings: Iterable[Readable], preparation: Preparation, batch_size: int, workers: int | None = None
+) -> Iterator[PreparedECG | Failure]:
+    """Each recording read and prepared, in order, or why it could not be, while the caller works on those before it.
+
+    `workers` threads read (default: one a core, four at most; 0: this one, when asked). They are at most `batch_size`
+    recordings and two jobs each ahead, whatever the number of recordings. The first few are read in this thread: who
+    has no more pays for no others. An HDF5 is opened once for the recordings of it in a job.
+    """
+    workers = min(available_cores(), MOST_READERS) if workers is None else workers
+    at_once = min(READ_AT_ONCE, batch_size)
+    waiting = iter(recordings)
+    first = list(islice(waiting, at_once))
+    yield from _read(first, preparation)
+    jobs = ((job, preparation) for job in iter(lambda: list(islice(waiting, at_once)), []))
+    if not workers:
+        for job in jobs:
+            yield from _read(*job)
+    elif (second := next(jobs, None)) is not None:
+        ahead = -(-batch_size // at_once) + 2 * workers
+        for found in in_threads(_read, chain([second], jobs), workers, ahead):
+            yield from found
+
+
+def _read(recordings: Sequence[Readable], preparation: Preparation) -> list[PreparedECG | Failure]:
+    return [
+        outcome if isinstance(outcome, Failure) else _prepared(recording, outcome, preparation)
+        for recording, outcome in zip(recordings, _outcomes(recordings), strict=True)
+    ]
+
+
+def _outcomes(recordings: Sequence[Readable]) -> Iterator[ECG | Failure]:
+    own = [recording for recording in recordings if isinstance(recording, Recording)]
+    if len(own) == len(recordings):
+        for recording, outcome in zip(own, read_recordings(own), strict=True):
+            yield _failure(recording, outcome) if isinstance(outcome, EcoscaleError) else outcome
+    else:
+        for recording in recordings:
+            try:
+                yield recording.read()
+            except EcoscaleError as error:
+                yield _failure(recording, error)
+
+
+def _prepared(recording: Readable, ecg: ECG, preparation: Preparation) -> PreparedECG | Failure:
+    try:
+        return prepare_ecg(ecg, preparation)
+    except EcoscaleError as error:
+        return _failure(recording, error)
+
+
+def _failure(recording: Readable, error: EcoscaleError) -> Failure:
+    return Failure(str(recording.path), recording.record or "", str(error))
