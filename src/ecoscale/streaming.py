@@ -31,6 +31,9 @@ SOURCE = "stream"
 WINDOWS_HELD = 4
 """Length of the buffer in windows: a window is moved to its beginning once in three windows' time."""
 
+WINDOWS_AT_ONCE = 16
+"""Windows that one push classifies together, at most: a push of hours takes no more memory than its samples."""
+
 LARGEST_DRIFT = 0.01
 """Share by which timestamps and samples may disagree on the length of a window before it gets a warning."""
 
@@ -73,7 +76,7 @@ class Stream:
         taken for jitter of the timestamps: the samples themselves are evenly spaced, by the device's clock, and nothing
         is resampled. What is later by more is a gap.
     persistence
-        `(k, n)`: a finding is `confirmed` where `k` of the last `n` windows show it, this one among them or not.
+        `(k, n)`: a finding is `confirmed` where `k` of the last `n` windows show it.
         Windows that are not classified count as not showing it. A gap that empties the buffer starts anew.
 
     Raises
@@ -116,8 +119,8 @@ class Stream:
 
     def reset(self) -> None:
         """Forget all that was pushed: the next sample is the first."""
-        self._time: float | None = None  # of the next sample, by the timestamps; None before the first
         self._pushed = 0  # samples and missing ones, since the first
+        self._known = (0, 0.0)  # a sample and its time, from which those of others follow
         self._begin(0)
 
     def _begin(self, position: int) -> None:
@@ -152,7 +155,7 @@ class Stream:
                 f"({len(self.leads)}, n), a row for each of {', '.join(self.leads)}"
             )
         found = [] if time is None else self._until(float(time))
-        if self._factor != 1 or chunk.dtype.kind != "f":
+        if self._factor != 1:
             chunk = chunk * self._factor
         return [*found, *self._take(chunk)]
 
@@ -172,8 +175,6 @@ class Stream:
         if missing < self._window:
             return self._take(np.full((len(self.leads), missing), np.nan, np.float32))
         self._pushed += missing
-        if self._time is not None:
-            self._time += missing / self.rate
         self._begin(self._pushed)
         return []
 
@@ -181,24 +182,30 @@ class Stream:
         """What the time of the next sample says: jitter, or a gap."""
         if not np.isfinite(time):
             raise SignalError(f"{SOURCE}: the time is {time!r}; expected seconds")
-        if self._time is None:
-            self._time = time - self._pushed / self.rate if not self._pushed else time
+        if not self._pushed:
+            self._known = (0, time)
             return []
-        late = time - self._time
+        late = time - self._next
         if late < -self.tolerance:
             raise SignalError(
-                f"{SOURCE}: the time {time:.3f} s is {-late:.3f} s before that of the next sample, {self._time:.3f} s; "
+                f"{SOURCE}: the time {time:.3f} s is {-late:.3f} s before that of the next sample, {self._next:.3f} s; "
                 f"expected times that do not go back by more than the tolerance, {self.tolerance:g} s: is the rate "
                 "right? reset() begins anew"
             )
         found = self._skip(late) if late > self.tolerance else []
-        rest = time - self._time
-        self._time = time
-        self._jitter.append((self._pushed, rest))
+        self._jitter.append((self._pushed, time - self._next))
+        self._known = (self._pushed, time)
         return found
+
+    @property
+    def _next(self) -> float:
+        """The time of the next sample in seconds."""
+        at, time = self._known
+        return time + (self._pushed - at) / self.rate
 
     def _take(self, chunk: NDArray) -> list[LiveWindow]:
         """Put samples in mV into the buffer; classify each window that they complete."""
+        found: list[LiveWindow] = []
         due: list[tuple[ECG, float, float, tuple[str, ...]]] = []
         while chunk.shape[1]:
             start = self._base + round(self._number * self.hop * self.rate)
@@ -214,14 +221,15 @@ class Stream:
             self._buffer[:, self._held : self._held + part.shape[1]] = part
             self._held += part.shape[1]
             self._pushed += part.shape[1]
-            if self._time is not None:
-                self._time += part.shape[1] / self.rate
             if self._first + self._held == start + self._window:
                 signal = self._buffer[:, start - self._first : self._held].copy()
-                end = self.seconds if self._time is None else self._time
-                due.append((ECG(signal, self.rate, self.leads, SOURCE), end - self._window / self.rate, end, self._clock(start)))
+                ecg, stop = ECG(signal, self.rate, self.leads, SOURCE), self._next
+                due.append((ecg, stop - self._window / self.rate, stop, self._clock(start)))
                 self._number += 1
-        return self._classified(due)
+            if len(due) == WINDOWS_AT_ONCE or not chunk.shape[1]:
+                found += self._classified(due)
+                due.clear()
+        return found
 
     def _clock(self, start: int) -> tuple[str, ...]:
         """The warning of a window whose timestamps say another length than its samples."""
@@ -237,6 +245,8 @@ class Stream:
         )
 
     def _classified(self, due: list[tuple[ECG, float, float, tuple[str, ...]]]) -> list[LiveWindow]:
+        if not due:
+            return []
         reasons = [why_unreadable(ecg) for ecg, *_ in due]
         readable = [ecg for (ecg, *_), reason in zip(due, reasons, strict=True) if not reason]
         predictions = iter(self.classifier.predict_batch(readable))

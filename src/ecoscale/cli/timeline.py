@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from ecoscale.excerpts import Window
     from ecoscale.timeline import Timeline
+
+PLOTS = (".png", ".svg", ".pdf")
 
 EPISODES_SHOWN = 30
 """Episodes that are printed; the summary has all of them."""
@@ -85,6 +87,8 @@ def timeline(
     from ecoscale.timeline import Timeline, classify_windows
     from ecoscale.timeline.output import window_writer, write_summary
 
+    if plot and plot.suffix.lower() not in PLOTS:
+        raise typer.BadParameter(f"{plot}: cannot draw to it; use {', '.join(PLOTS)}", param_hint="--plot")
     thresholds = numbers(threshold or [], "--threshold", "NAME=VALUE")
     record = open_long_record(path, **stated(rate, unit, leads))
     classifier = Classifier.load(bundle, threads=threads, thresholds=thresholds)

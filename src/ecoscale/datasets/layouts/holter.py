@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +58,7 @@ def write_holter(
     folder.mkdir(parents=True, exist_ok=True)
     duration = 3600 * hours
     ends = [0.0, *(end for stretch in stretches for end in (stretch.start, stretch.stop)), duration]
-    if any(later < earlier for earlier, later in zip(ends[:-1], ends[1:], strict=True)):
+    if any(later < earlier for earlier, later in itertools.pairwise(ends)):
         raise SignalError(f"the stretches {list(stretches)} are not in order within {duration:g} s")
     sums, total = np.zeros(len(leads), np.int64), 0
     begin = int(clock[:2])
