@@ -46,3 +46,10 @@ def test_a_record_played_over_a_socket_is_classified_on_the_way_and_a_cut_connec
     assert "confirmed: AF" in windows[45]
     assert [start for start, line in windows.items() if "missing_samples" in line] == [55.0, 60.0]
     assert re.search(r"refused: stream: no lead I, III.*found II", said)
+
+
+def test_the_page_on_live_signals_prints_what_it_says(capsys):
+    page = (ROOT / "docs" / "live-signals.md").read_text(encoding="utf-8")
+    code, output = re.search(r"```python\n(.*?)```\nprints\n```\n(.*?)```", page, flags=re.DOTALL).groups()
+    exec(compile(code, "live-signals.md", "exec"), {})
+    assert capsys.readouterr().out == output
