@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ecoscale.ecg import ECG
 
 PIECE_SECONDS = 60.0
-"""Length of a piece: 3 MB of 12 leads at 500 Hz, in double precision, which is quicker than to read more at once."""
+"""Length of a piece: 1.4 MB of 12 leads at 500 Hz, which is quicker than to read more at once."""
 
 
 @dataclass(frozen=True, eq=False)

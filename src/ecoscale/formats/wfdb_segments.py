@@ -52,7 +52,7 @@ class Segments:
         """Samples in each lead, gaps among them."""
         return sum(segment.n_samples for segment in self.segments)
 
-    def read_in_pieces(self, n_samples: int, remarks: list[str]) -> Iterator[NDArray[np.float64]]:
+    def read_in_pieces(self, n_samples: int, remarks: list[str]) -> Iterator[NDArray[np.floating]]:
         """The leads in mV, `(leads, samples)`, in pieces of at most about `n_samples`; notes on checksums follow."""
         for segment in self.segments:
             if segment.described is None or segment.header is None or not segment.described.wanted:
@@ -64,7 +64,7 @@ class Segments:
             for rows in wfdb_record.read_in_pieces(
                 segment.header, segment.described, n_samples, found, str(segment.header)
             ):
-                piece = np.full((len(self.leads), rows.shape[1]), np.nan)
+                piece = np.full((len(self.leads), rows.shape[1]), np.nan, rows.dtype)
                 piece[places] = rows
                 yield piece
             remarks += [f"{note} (segment {segment.described.header.record})" for note in found]
