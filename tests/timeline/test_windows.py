@@ -94,14 +94,14 @@ def test_a_record_without_the_bundles_leads_is_refused_before_it_is_read(classif
 
 def test_memory_does_not_grow_with_the_length(classifier, tmp_path):
     peaks = []
-    for minutes in (5, 20):
+    for minutes in (15, 45):
         header = write_holter(tmp_path, hours=minutes / 60, rate=100, record=f"of-{minutes}")
         tracemalloc.start()
         timeline(classifier, open_long_record(header), hop=8)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # The signal of 15 minutes more is 4.3 MB; a piece more or less is 0.6 MB in double precision.
-    assert peaks[1] < peaks[0] + 1_300_000
+    # The signal of 30 minutes more is 8.6 MB. A piece or some windows more may be under way at once.
+    assert peaks[1] < peaks[0] + 2_000_000
 
 
 def test_the_shipped_bundle_finds_the_episodes_where_they_are(tmp_path):
