@@ -1,6 +1,6 @@
 """One network in several engines, with the same weights: `python benchmarks/networks.py`.
 
-What the export gains, step by step: eager PyTorch, `torch.compile`, ONNX as torch exports it, ecoscale's export (folded,
+What the export gains, step by step: eager PyTorch, `torch.compile`, ONNX as torch exports it, ecoscale's (folded,
 two-dimensional), the same in 8-bit integers, and in OpenVINO. The networks are EcoScale-Net as published, at 4,096
 samples, with random weights, and those of the shipped bundles; their signals are synthetic ECGs, prepared.
 """

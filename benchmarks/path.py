@@ -250,10 +250,9 @@ def live_signal(seconds: int = 300, chunk: float = 0.1) -> dict[str, Any]:
         raise NotHereError("this ecoscale has no Stream")
     import time
 
-    from ecoscale.streaming import Stream
-
     import ecoscale
     from ecoscale.datasets.synthetic import synthetic_ecg
+    from ecoscale.streaming import Stream
 
     minute = synthetic_ecg([], rate=500, duration=60, seed=0).ecg
     signal = np.tile(minute.signal, (1, seconds // 60))

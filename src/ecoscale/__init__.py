@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ecoscale.inference import Classifier
     from ecoscale.models import create_model, list_models
     from ecoscale.preparation import Preparation
+    from ecoscale.streaming import Stream
 
 _HOME = {
     "Bundle": "ecoscale.bundle",
@@ -26,6 +27,7 @@ _HOME = {
     "ECG": "ecoscale.ecg",
     "EcoscaleError": "ecoscale.errors",
     "Preparation": "ecoscale.preparation",
+    "Stream": "ecoscale.streaming",
     "create_model": "ecoscale.models",
     "find_recordings": "ecoscale.formats",
     "list_models": "ecoscale.models",
@@ -39,6 +41,7 @@ __all__ = [
     "Classifier",
     "EcoscaleError",
     "Preparation",
+    "Stream",
     "__version__",
     "create_model",
     "find_recordings",

@@ -9,20 +9,9 @@ from ecoscale.findings import DISCLAIMER
 
 GROUPS = {"datasets": ("describe", "download", "check", "split")}
 VERBS = (
-    *("predict", "info", "demo", "prepare", *GROUPS, "synth"),
-    *(
-        "train",
-        "finetune",
-        "runs",
-        "evaluate",
-        "benchmark",
-        "reproduce",
-        "pack",
-        "quantise",
-        "models",
-        "complexity",
-        "design",
-    ),
+    *("predict", "timeline", "info", "demo", "prepare", *GROUPS, "synth"),
+    *("train", "finetune", "runs", "evaluate", "benchmark", "reproduce", "pack", "quantise"),
+    *("models", "complexity", "design"),
 )
 LINES = [*((verb,) for verb in VERBS), *((group, verb) for group, verbs in GROUPS.items() for verb in verbs)]
 

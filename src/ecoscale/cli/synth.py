@@ -13,6 +13,7 @@ class Layout(StrEnum):
     """What to write: records with their labels, or the layout of a collection as published."""
 
     WFDB = "wfdb"
+    HOLTER = "holter"
     CODE15 = "code15"
     CODE_TEST = "code_test"
     PTBXL = "ptbxl"
@@ -48,17 +49,22 @@ def synth(
         typer.Option(
             "--layout",
             "--format",
-            help="wfdb: records with labels.csv. Any other: a collection's files exactly as published.",
+            help="wfdb: records with labels.csv. holter: one long WFDB record with episodes of AF. "
+            "Any other: a collection's files exactly as published.",
         ),
     ] = Layout.WFDB,
     rate: Annotated[
-        float | None, typer.Option(min=50, help="Samples per second, in Hz (wfdb).", show_default="500")
+        float | None, typer.Option(min=50, help="Samples per second, in Hz (wfdb, holter).", show_default="500")
     ] = None,
     duration: Annotated[float | None, typer.Option(min=1, help="Length in seconds (wfdb).", show_default="10")] = None,
+    hours: Annotated[float | None, typer.Option(min=0.05, help="Length (holter).", show_default="24")] = None,
+    leads: Annotated[
+        str | None, typer.Option(help="Leads, such as II,V1,V5 (holter).", show_default="all twelve")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
     noise: Annotated[
         float | None,
-        typer.Option(min=0, help="Noise and baseline wander (wfdb, code15); 0: none, 1: ordinary.", show_default="1"),
+        typer.Option(min=0, help="Noise and baseline wander (wfdb, code15, holter); 1: ordinary.", show_default="1"),
     ] = None,
     prevalence: Annotated[
         Prevalence | None,
@@ -82,6 +88,8 @@ def synth(
       ecoscale synth out --layout code15 --n 2000 --prevalence even
 
       ecoscale synth out --layout ptbxl --n 100
+
+      ecoscale synth out --layout holter --hours 24 --rate 250 --leads II,V1,V5
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -101,15 +109,22 @@ def synth(
         raise typer.BadParameter(
             f"{out} is not empty; choose another folder, or --force to write into it", param_hint="OUT"
         )
+    if layout is Layout.HOLTER:
+        for option, value in {"--findings": findings, "--duration": duration, "--prevalence": prevalence}.items():
+            if value is not None:
+                raise typer.BadParameter("a holter is of --hours, with AF at times that are drawn", param_hint=option)
+        _holter(out, 24.0 if hours is None else hours, rate or 500.0, leads, seed, 1.0 if noise is None else noise)
+        return
     foreign = {"--findings": findings, "--rate": rate, "--duration": duration, "--parts": parts}
     reason = f"the layout {layout.value} has it given by its publisher; leave this option out"
     if layout is Layout.CODE15:
         del foreign["--parts"]
         reason = "a CODE-15% is 10.24 s at 400 Hz, its findings drawn by --prevalence; leave this option out"
     elif layout is Layout.WFDB:
-        foreign, reason = {"--parts": parts}, "WFDB records have no parts; leave this option out"
+        foreign, reason = {"--parts": parts}, "it has no part in WFDB records; leave this option out"
     else:
         foreign |= {"--noise": noise, "--prevalence": prevalence}
+    foreign |= {"--hours": hours, "--leads": leads}
     for option, value in foreign.items():
         if value is not None:
             raise typer.BadParameter(reason, param_hint=option)
@@ -146,6 +161,23 @@ def synth(
             write_wfdb(out, bar.track(records, total=n, task_id=task))
     written = len(open_collection(out, layout.value)) if layout.value in PLAIN else n
     typer.echo(f"{written} synthetic {'ECG' if written == 1 else 'ECGs'} in {out}")
+
+
+def _holter(out: Path, hours: float, rate: float, leads: str | None, seed: int, noise: float) -> None:
+    """Write one long record, and say where its episodes are."""
+    from ecoscale.datasets.layouts import random_stretches, write_holter
+    from ecoscale.datasets.synthetic import DEFAULT_NOISE
+    from ecoscale.ecg import LEADS
+    from ecoscale.formats.leads import canonical_leads
+
+    names = LEADS if leads is None else canonical_leads(leads.replace(",", " ").split(), "--leads")
+    stretches = random_stretches(hours, seed)
+    header = write_holter(
+        out, stretches, hours=hours, rate=rate, leads=names, noise=DEFAULT_NOISE.scaled(noise), seed=seed
+    )
+    episodes = sum(not stretch.off for stretch in stretches)
+    said = f"{episodes} episode{'s' * (episodes != 1)} of AF"
+    typer.echo(f"{header}: {hours:g} h with {said}, listed in {header.with_suffix('.csv')}")
 
 
 def _names(findings: str) -> list[str]:

@@ -6,6 +6,7 @@ A table's header row may name the leads, and the unit after a name (`II (uV)`).
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,30 @@ def read_npy(
     Raises `FormatError` without `rate`, `unit` and `leads`, or for an array that cannot be such a signal. Pickled
     objects are never loaded.
     """
+    mapped = open_npy(path, source=source, record=record, rate=rate, unit=unit, leads=leads)
+    return _ecg(mapped, np.array(mapped.rows, dtype=np.float64), source, fewer_leads)
+
+
+@dataclass(frozen=True, eq=False)
+class BareArray:
+    """`rows` `(leads, samples)` of numbers that are `factor` mV each, with what the caller states about them."""
+
+    rows: NDArray
+    leads: tuple[str, ...]
+    rate: float
+    factor: float
+
+
+def open_npy(
+    path: Path,
+    *,
+    source: str,
+    record: str | None = None,
+    rate: float | None = None,
+    unit: str | None = None,
+    leads: Sequence[str] | None = None,
+) -> BareArray:
+    """The same array where it lies, mapped into memory: samples are read when they are used. Raises as `read_npy`."""
     try:
         # Mapped, so that a header which promises more than the file holds is refused before memory is taken.
         values = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -53,7 +78,7 @@ def read_npy(
         raise FormatError(f"{source}: the .npy array is {found}; expected real numbers, (leads, samples)")
     _refuse_record(record, source)
     _require("a .npy array", source, rate=rate, unit=unit, leads=leads)
-    return _bare(np.array(values, dtype=np.float64), source, rate, unit, leads, fewer_leads)
+    return _bare(values, source, rate, unit, leads)
 
 
 def looks_like_table(text: str, *, named: bool = True) -> bool:
@@ -96,7 +121,8 @@ def read_table(
     _refuse_record(record, source)
     if not header:
         _require("a table without a header row", source, rate=rate, unit=unit, leads=leads)
-        return _bare(values, source, rate, unit, leads, fewer_leads)
+        bare = _bare(values, source, rate, unit, leads)
+        return _ecg(bare, bare.rows, source, fewer_leads)
 
     if values.shape[1] != len(header):
         raise FormatError(
@@ -130,14 +156,7 @@ def read_table(
     )
 
 
-def _bare(
-    values: NDArray[np.float64],
-    source: str,
-    rate: float | None,
-    unit: str | None,
-    leads: Sequence[str] | None,
-    fewer_leads: bool,
-) -> ECG:
+def _bare(values: NDArray, source: str, rate: float | None, unit: str | None, leads: Sequence[str] | None) -> BareArray:
     """An array without any names, all of which were given."""
     names = canonical_leads(leads or (), source)
     n_leads = len(names)
@@ -152,13 +171,12 @@ def _bare(
             "side to be the number of leads"
         )
     rows = values if values.shape[0] == n_leads else values.T
-    return twelve_lead_ecg(
-        rows * required_millivolts(unit or "", source, "the unit given"),
-        names,
-        rate=agreed_rate(None, rate, source, "the rate"),
-        source=source,
-        fewer_leads=fewer_leads,
-    )
+    factor = required_millivolts(unit or "", source, "the unit given")
+    return BareArray(rows, names, agreed_rate(None, rate, source, "the rate"), factor)
+
+
+def _ecg(bare: BareArray, rows: NDArray[np.float64], source: str, fewer_leads: bool) -> ECG:
+    return twelve_lead_ecg(rows * bare.factor, bare.leads, rate=bare.rate, source=source, fewer_leads=fewer_leads)
 
 
 def _require(what: str, source: str, **given: object) -> None:

@@ -14,6 +14,7 @@ import struct
 import sys
 import tempfile
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -28,7 +29,7 @@ from ecoscale.formats.leads import name_channels, twelve_lead_ecg
 from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, required_millivolts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,6 +48,7 @@ _RECORD_LINE = re.compile(
     r"(?P<name>[-\w]+)(?:/(?P<segments>\d{1,15}))?\s+(?P<signals>\d{1,15})"
     r"(?:\s+(?P<rate>\d+\.?\d*|\.\d+)(?:/-?[\d.]+(?:\(-?[\d.]+\))?)?(?:\s+(?P<samples>\d{1,15})(?:\s+(?P<clock>.*))?)?)?"
 )
+_SEGMENT_LINE = re.compile(r"(?P<name>[-\w]+|~)\s+(?P<samples>\d{1,15})")
 _CLOCK = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]?\d:[0-5]?\d(?:\.\d{1,6})?")
 _FORMAT_FIELD = re.compile(r"(?P<format>\d+)(?:x(?P<frame>\d{1,9}))?(?::(?P<skew>\d{1,9}))?(?:\+(?P<offset>\d{1,15}))?")
 _GAIN_FIELD = re.compile(
@@ -113,6 +115,46 @@ def header_beside(path: Path) -> Path | None:
     return None
 
 
+@dataclass(frozen=True)
+class Master:
+    """The header of a record of several segments: the name and number of samples of each."""
+
+    record: str
+    rate: float | None
+    clock: str
+    segments: tuple[tuple[str, int], ...]
+
+
+def n_segments(text: str) -> int | None:
+    """How many segments a header says that its record has; None for a header of signals."""
+    lines = _lines(text)
+    match = _RECORD_LINE.fullmatch(lines[0]) if lines else None
+    return int(match["segments"]) if match and match["segments"] else None
+
+
+def parse_master(text: str, source: str) -> Master:
+    """Parse the header of a record of several segments; a `FormatError` names the line that is wrong."""
+    first, *rest = _lines(text)
+    match = _RECORD_LINE.fullmatch(first)
+    assert match is not None, "n_segments says whether it is such a header"
+    if int(match["segments"]) != len(rest):
+        raise FormatError(
+            f"{source}: the first line of the WFDB header announces {match['segments']} segments, and {len(rest)} "
+            "lines follow; expected as many as announced. Is the header cut off?"
+        )
+    segments = []
+    for number, line in enumerate(rest, 1):
+        found = _SEGMENT_LINE.fullmatch(line)
+        if found is None:
+            raise FormatError(
+                f"{source}: segment {number} in the WFDB header is {line[:80]!r}; expected 'RECORD N_SAMPLES', or "
+                "'~ N_SAMPLES' for a gap"
+            )
+        segments.append((found["name"], int(found["samples"])))
+    rate = float(match["rate"]) if match["rate"] else None
+    return Master(match["name"], rate, match["clock"] or "", tuple(segments))
+
+
 def read_text(path: Path) -> str:
     """The text of a header, whose micro signs may be UTF-8 or Latin-1."""
     data = path.read_bytes()
@@ -135,7 +177,7 @@ def parse_header(text: str, source: str) -> Header:
     if match["segments"]:
         raise FormatError(
             f"{source}: a WFDB record of {match['segments']} segments; expected a single segment: "
-            "read the header of one segment"
+            "read the header of one segment, or all of them with ecoscale timeline"
         )
     n_signals = int(match["signals"])
     if n_signals != len(lines) - 1 or not n_signals:
@@ -153,7 +195,47 @@ def parse_header(text: str, source: str) -> Header:
     )
 
 
-def read(
+@dataclass(frozen=True)
+class Described:
+    """What a header says of the record's leads: which signals they are, their rate, and how they become mV."""
+
+    header: Header
+    wanted: tuple[int, ...]
+    leads: tuple[str, ...]
+    ignored: tuple[str, ...]
+    rate: float
+    per_frame: int
+    factors: tuple[float, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def signals(self) -> list[SignalLine]:
+        """The signals that are leads."""
+        return [self.header.signals[number] for number in self.wanted]
+
+    def in_millivolts(self, rows: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Rows in the header's units."""
+        return rows if set(self.factors) == {1.0} else rows * np.array(self.factors)[:, None]
+
+    def altered(self, sums: Sequence[int]) -> list[str]:
+        """The note on leads whose samples add up to something else than the header's checksum, if there are such.
+
+        0 is what writers put who do not compute it, and a skewed signal's sum is not that of the file.
+        """
+        names = [
+            signal.name
+            for total, signal in zip(sums, self.signals, strict=True)
+            if signal.checksum and not signal.skew and (total - signal.checksum) % 65536
+        ]
+        if not names:
+            return []
+        return [
+            f"checksum: {', '.join(names)} differ from the header's checksum; the signal file was altered or belongs "
+            "to another header"
+        ]
+
+
+def describe(
     path: Path,
     *,
     source: str,
@@ -161,11 +243,10 @@ def read(
     rate: float | None = None,
     unit: str | None = None,
     leads: Sequence[str] | None = None,
-    fewer_leads: bool = False,
-) -> ECG:
-    """Read the record of which `path` is the header, whatever the header's file is called.
+) -> Described:
+    """What the header at `path` says of its leads, checked, and its signal files looked at but not read.
 
-    Raises `FormatError` for a header or signal file that is not as it should be, `LeadError` for missing leads.
+    Raises `FormatError` for a header or signal file that is not as it should be.
     """
     try:
         text = read_text(path)
@@ -178,7 +259,6 @@ def read(
     signals = header.signals
     names = name_channels([signal.name for signal in signals], leads, source)
     wanted = [number for number, lead in enumerate(names) if lead]
-    ignored = [signal.name for signal, lead in zip(signals, names, strict=True) if not lead]
     chosen = [signals[number] for number in wanted]
     per_frame = {signal.per_frame for signal in chosen} or {1}
     if len(per_frame) > 1:
@@ -201,27 +281,60 @@ def read(
         )
     for name in dict.fromkeys(signal.file for signal in signals):
         _check_signal_file(path.parent / name, name, header, source)
+    return Described(
+        header=header,
+        wanted=tuple(wanted),
+        leads=tuple(lead for lead in names if lead),
+        ignored=tuple(signal.name for signal, lead in zip(signals, names, strict=True) if not lead),
+        rate=frame_rate * min(per_frame),
+        per_frame=min(per_frame),
+        factors=tuple(factors),
+        notes=tuple(notes),
+    )
 
-    rows = np.empty((0, 0))
-    if wanted:
-        rows, altered = _samples(path, header, wanted, source)
-        if set(factors) != {1.0}:
-            rows = rows * np.array(factors)[:, None]
-        if altered := [chosen[number].name for number in altered]:
-            notes.append(
-                f"checksum: {', '.join(altered)} differ from the header's checksum; the signal file was altered or "
-                "belongs to another header"
-            )
+
+def read(
+    path: Path,
+    *,
+    source: str,
+    record: str | None = None,
+    rate: float | None = None,
+    unit: str | None = None,
+    leads: Sequence[str] | None = None,
+    fewer_leads: bool = False,
+) -> ECG:
+    """Read the record of which `path` is the header, whatever the header's file is called.
+
+    Raises `FormatError` for a header or signal file that is not as it should be, `LeadError` for missing leads.
+    """
+    described = describe(path, source=source, record=record, rate=rate, unit=unit, leads=leads)
+    rows, notes = np.empty((0, 0)), list(described.notes)
+    if described.wanted:
+        (block,) = _blocks(path, described, None, source)
+        rows = described.in_millivolts(block.rows)
+        notes += described.altered(block.sums)
     return twelve_lead_ecg(
         rows,
-        [lead for lead in names if lead],
-        rate=frame_rate * min(per_frame),
+        described.leads,
+        rate=described.rate,
         source=source,
-        record=header.record,
-        ignored=ignored,
+        record=described.header.record,
+        ignored=described.ignored,
         notes=notes,
         fewer_leads=fewer_leads,
     )
+
+
+def read_in_pieces(path: Path, described: Described, n_samples: int, remarks: list[str], source: str) -> Iterator:
+    """The leads in mV, `(leads, samples)`, in pieces of about `n_samples`; then the checksum's note into `remarks`.
+
+    The header must state how many samples there are. Raises `FormatError` where the files are not as it says.
+    """
+    sums = [0] * len(described.wanted)
+    for block in _blocks(path, described, max(1, n_samples // described.per_frame), source):
+        sums = [total + own for total, own in zip(sums, block.sums, strict=True)]
+        yield described.in_millivolts(block.rows)
+    remarks += described.altered(sums)
 
 
 def _lines(text: str) -> list[str]:
@@ -337,25 +450,26 @@ def _check_signal_file(path: Path, name: str, header: Header, source: str) -> No
             )
 
 
-def _samples(path: Path, header: Header, wanted: list[int], source: str) -> tuple[NDArray[np.floating], list[int]]:
-    """`(leads, samples)` in the header's units, and which of the leads differ from their checksum."""
+class _Block(NamedTuple):
+    """Leads `(leads, samples)` in the header's units, and the sum of each lead's stored integers."""
+
+    rows: NDArray[np.floating]
+    sums: list[int]
+
+
+def _blocks(path: Path, described: Described, n_frames: int | None, source: str) -> Iterator[_Block]:
+    """The leads from beginning to end in blocks of `n_frames`, or in one block."""
+    header = described.header
     if header.n_samples and all((s.format, s.per_frame, s.skew) == ("16", 1, 0) for s in header.signals):
-        return _plain_samples(path.parent, header, wanted, source)
-    _wfdb()
+        yield from _plain_blocks(path.parent, described, n_frames or header.n_samples, source)
+        return
     try:
-        # wfdb opens RECORD.hea only, and refuses some dates that publishers write; such headers it gets in a copy.
-        if path.suffix == ".hea" and (not header.clock or _CLOCK.fullmatch(header.clock)):
-            return _wfdb_samples(path.with_suffix(""), header, wanted)
-        with tempfile.TemporaryDirectory(prefix="ecoscale-") as folder:
-            lines = _lines(header.text)
-            lines[0] = f"record {len(header.signals)} 1 {header.n_samples or ''}"
-            (Path(folder) / "record.hea").write_text("\n".join(lines) + "\n", encoding="utf-8")
-            for name in {signal.file for signal in header.signals}:
-                try:
-                    (Path(folder) / name).symlink_to((path.parent / name).resolve())
-                except OSError:
-                    shutil.copyfile(path.parent / name, Path(folder) / name)
-            return _wfdb_samples(Path(folder) / "record", header, wanted)
+        with _known_to_wfdb(path, header) as stem:
+            if n_frames is None or not header.n_samples:
+                yield _wfdb_block(stem, described)
+                return
+            for first in range(0, header.n_samples, n_frames):
+                yield _wfdb_block(stem, described, first, min(first + n_frames, header.n_samples))
     except EcoscaleError:
         raise
     except Exception as error:  # wfdb documents no exceptions of its own and lets those of numpy and pandas pass
@@ -363,6 +477,28 @@ def _samples(path: Path, header: Header, wanted: list[int], source: str) -> tupl
             f"{source}: the signal files {', '.join(dict.fromkeys(s.file for s in header.signals))} cannot be read as "
             f"the WFDB header describes them ({type(error).__name__}: {error}). Are they whole, and of this record?"
         ) from error
+
+
+@contextmanager
+def _known_to_wfdb(path: Path, header: Header) -> Iterator[Path]:
+    """The record's name as wfdb takes it: it opens RECORD.hea only, and refuses some dates that publishers write.
+
+    Other headers it gets in a copy.
+    """
+    _wfdb()
+    if path.suffix == ".hea" and (not header.clock or _CLOCK.fullmatch(header.clock)):
+        yield path.with_suffix("")
+        return
+    with tempfile.TemporaryDirectory(prefix="ecoscale-") as folder:
+        lines = _lines(header.text)
+        lines[0] = f"record {len(header.signals)} 1 {header.n_samples or ''}"
+        (Path(folder) / "record.hea").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for name in {signal.file for signal in header.signals}:
+            try:
+                (Path(folder) / name).symlink_to((path.parent / name).resolve())
+            except OSError:
+                shutil.copyfile(path.parent / name, Path(folder) / name)
+        yield Path(folder) / "record"
 
 
 def _wfdb() -> Any:
@@ -376,46 +512,44 @@ def _wfdb() -> Any:
     return sys.modules["wfdb"]
 
 
-def _wfdb_samples(stem: Path, header: Header, wanted: list[int]) -> tuple[NDArray[np.float64], list[int]]:
-    signals = [header.signals[number] for number in wanted]
-    record: Any = _wfdb().rdrecord(str(stem), channels=wanted, physical=False, smooth_frames=False)
-    return np.stack(record.dac(expanded=True)), _altered(record.e_d_signal, signals)
+def _wfdb_block(stem: Path, described: Described, first: int = 0, last: int | None = None) -> _Block:
+    channels = list(described.wanted)
+    record: Any = _wfdb().rdrecord(
+        str(stem), sampfrom=first, sampto=last, channels=channels, physical=False, smooth_frames=False
+    )
+    return _Block(np.stack(record.dac(expanded=True)), _sums(record.e_d_signal))
 
 
-def _plain_samples(
-    folder: Path, header: Header, wanted: list[int], source: str
-) -> tuple[NDArray[np.floating], list[int]]:
+def _plain_blocks(folder: Path, described: Described, n_frames: int, source: str) -> Iterator[_Block]:
     """The same of a record in format 16 throughout: little-endian integers, all signals of a file in turn."""
-    signals = [header.signals[number] for number in wanted]
+    header, signals = described.header, described.signals
     files = [signal.file for signal in header.signals]
-    n_samples = header.n_samples or 0
-    stored = {}
-    try:
-        for name in dict.fromkeys(signal.file for signal in signals):
-            first, width = header.signals[files.index(name)], files.count(name)
-            values = np.fromfile(folder / name, "<i2", count=n_samples * width, offset=first.offset)
-            stored[name] = values.reshape(n_samples, width)
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{source}: the signal files {', '.join(set(files))} cannot be read: {error}") from error
-    digital = np.empty((len(wanted), n_samples), np.int16)
-    for row, (number, signal) in enumerate(zip(wanted, signals, strict=True)):
-        digital[row] = stored[signal.file][:, number - files.index(signal.file)]
+    total = header.n_samples or 0
     baselines = np.array([[signal.baseline] for signal in signals])
     gains = np.array([[signal.gain or _DEFAULT_GAIN] for signal in signals])
     # Quotients of numbers that float32 holds are the same when rounded once: half the work.
     exact = (np.abs(baselines) < 2**23).all() and (gains == gains.astype(np.float32)).all()
-    samples = np.subtract(digital, baselines, dtype=np.float32 if exact else np.float64)
-    samples /= gains.astype(samples.dtype)
-    if digital.min() == _MISSING_16:
-        samples[digital == _MISSING_16] = np.nan
-    return samples, _altered(digital, signals)
+    for begin in range(0, total, n_frames):
+        count = min(n_frames, total - begin)
+        stored = {}
+        try:
+            for name in dict.fromkeys(signal.file for signal in signals):
+                first, width = header.signals[files.index(name)], files.count(name)
+                offset = first.offset + 2 * width * begin
+                values = np.fromfile(folder / name, "<i2", count=count * width, offset=offset)
+                stored[name] = values.reshape(count, width)
+        except (OSError, ValueError) as error:
+            raise FormatError(f"{source}: the signal files {', '.join(set(files))} cannot be read: {error}") from error
+        digital = np.empty((len(signals), count), np.int16)
+        for row, (number, signal) in enumerate(zip(described.wanted, signals, strict=True)):
+            digital[row] = stored[signal.file][:, number - files.index(signal.file)]
+        rows = np.subtract(digital, baselines, dtype=np.float32 if exact else np.float64)
+        rows /= gains.astype(rows.dtype)
+        if digital.min() == _MISSING_16:
+            rows[digital == _MISSING_16] = np.nan
+        yield _Block(rows, _sums(digital))
 
 
-def _altered(digital: Sequence[NDArray[np.integer]] | NDArray[np.integer], signals: list[SignalLine]) -> list[int]:
-    """Rows whose sum is not the header's checksum; 0 is what writers put who do not compute it."""
-    return [
-        row
-        for row, (samples, signal) in enumerate(zip(digital, signals, strict=True))
-        # The sum may overflow: it counts modulo 65,536.
-        if signal.checksum and not signal.skew and (int(samples.sum(dtype=samples.dtype)) - signal.checksum) % 65536
-    ]
+def _sums(digital: Sequence[NDArray[np.integer]] | NDArray[np.integer]) -> list[int]:
+    # They may overflow: a checksum counts modulo 65,536.
+    return [int(samples.sum(dtype=samples.dtype)) for samples in digital]

@@ -7,6 +7,7 @@ from ecoscale.datasets.layouts.challenge import write_challenge
 from ecoscale.datasets.layouts.challenge2025 import write_challenge2025
 from ecoscale.datasets.layouts.code15 import CODE15_COLUMNS, write_code15
 from ecoscale.datasets.layouts.code_test import CODE_TEST_COLUMNS, SAMITROP_COLUMNS, write_code_test, write_samitrop
+from ecoscale.datasets.layouts.holter import Stretch, random_stretches, write_holter
 from ecoscale.datasets.layouts.ludb import LUDB_COLUMNS, write_ludb
 from ecoscale.datasets.layouts.ptbxl import PTBXL_COLUMNS, write_ptbxl
 from ecoscale.datasets.layouts.sph import SPH_COLUMNS, write_sph
@@ -32,10 +33,13 @@ __all__ = [
     "SAMITROP_COLUMNS",
     "SINUS_RHYTHM",
     "SPH_COLUMNS",
+    "Stretch",
+    "random_stretches",
     "write_challenge",
     "write_challenge2025",
     "write_code15",
     "write_code_test",
+    "write_holter",
     "write_ludb",
     "write_ptbxl",
     "write_samitrop",

@@ -1,0 +1,89 @@
+"""A window of a long or live signal as a record of its own: what `ecoscale.timeline` and `Stream` have in common.
+
+Networks are trained on records of one window. So a longer signal is cut at its own rate, and an excerpt is prepared and
+classified exactly as `Classifier.predict` does with a file of that length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ecoscale.ecg import LIMB_LEADS, longest_run
+from ecoscale.errors import LeadError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ecoscale.ecg import ECG
+    from ecoscale.inference import Classifier, Prediction
+    from ecoscale.preparation import Preparation
+
+LARGEST_MISSING = 0.5
+"""A window with more of its samples missing than this share is not classified."""
+
+LONGEST_FLAT = 0.5
+"""A window is not classified in which every lead rests, or is missing, for more than this share of it."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one window of a signal shows.
+
+    `start` and `stop` are seconds. `prediction` is None for a window that cannot be read; `reason` then says why.
+    """
+
+    start: float
+    stop: float
+    prediction: Prediction | None
+    reason: str = ""
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Names of the findings whose probability reaches their threshold; none in a window that is not classified."""
+        return () if self.prediction is None else self.prediction.present
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful about the window, each as `code: explanation`."""
+        return (self.reason,) if self.prediction is None else self.prediction.warnings
+
+
+def window_samples(preparation: Preparation, rate: float) -> int:
+    """How many samples at `rate` make a window: as many as fit, so that the network reads it in one pass."""
+    # A thousandth of a sample more, for rates whose product with the seconds is not exact.
+    return max(1, int(preparation.seconds * rate + 1e-3))
+
+
+def why_unreadable(ecg: ECG) -> str:
+    """Why a window is too poor for a network to say anything of, as `code: explanation`; empty where it is not."""
+    # Where the sum is finite every sample is, in a third of the time of asking each.
+    whole = np.isfinite(ecg.signal.sum())
+    missing = np.zeros(ecg.n_leads) if whole else 1 - np.isfinite(ecg.signal).mean(axis=1)
+    if missing.mean() > LARGEST_MISSING:
+        return f"missing_samples: {100 * missing.mean():.0f} % of the window"
+    longest = LONGEST_FLAT * ecg.n_samples
+    # A rest that long holds two neighbours of samples a quarter of a window apart; few leads have no two that are not.
+    apart = ecg.signal[:, :: max(1, int(longest / 2))]
+    with np.errstate(invalid="ignore"):
+        suspect = (apart[:, 1:] == apart[:, :-1]).any(axis=1) | (missing > LARGEST_MISSING)
+    if suspect.all() and all(
+        gone > LARGEST_MISSING or longest_run(row) > longest for row, gone in zip(ecg.signal, missing, strict=True)
+    ):
+        return "flat_lead: no change in any lead for most of the window"
+    return ""
+
+
+def require_leads(classifier: Classifier, leads: Sequence[str], source: str) -> None:
+    """Raise `LeadError` where the bundle reads leads that are neither among `leads` nor follow from two limb leads."""
+    at_hand = set(leads)
+    if len(at_hand & set(LIMB_LEADS)) > 1:
+        at_hand |= set(LIMB_LEADS)
+    if missing := [lead for lead in classifier.preparation.leads if lead not in at_hand]:
+        raise LeadError(
+            f"{source}: no lead {', '.join(missing)}, which the bundle {classifier.bundle.title} reads (found "
+            f"{', '.join(leads) or 'none of the twelve'}). Take a bundle of these leads; ecoscale finetune "
+            f"{classifier.bundle.manifest.name} RECORDS --leads {','.join(leads) or 'II,V1,V5'} makes one"
+        )

@@ -1,0 +1,196 @@
+"""Recordings of hours and days, read in pieces: memory does not grow with their length.
+
+WFDB records of one or many segments and `.npy` arrays are read from disk piece by piece; every other format is read
+whole, as `read_ecg` does.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecoscale.formats import arrays, wfdb_record, wfdb_segments
+from ecoscale.formats.leads import twelve_lead_ecg
+from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from ecoscale.ecg import ECG
+
+PIECE_SECONDS = 60.0
+"""Length of a piece: 1.4 MB of 12 leads at 500 Hz, which is quicker than to read more at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class LongRecord:
+    """A recording that is not in memory. `pieces` reads it from beginning to end.
+
+    `leads` are canonical, the limb leads that follow from others among them. `start` is when it began: a `datetime`, a
+    `time` where only the time of day is stated, or None. `notes` are what the reader did, as in `ECG`; `remarks` is
+    what only the whole of the signal tells (a checksum that differs), and fills when all of it was read.
+    """
+
+    source: str
+    record: str
+    rate: float
+    leads: tuple[str, ...]
+    n_samples: int
+    start: datetime | time | None
+    notes: tuple[str, ...]
+    read: Callable[[int, list[str]], Iterator[ECG]] = field(repr=False)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.n_samples / self.rate
+
+    def pieces(self, seconds: float = PIECE_SECONDS) -> Iterator[NDArray[np.float32]]:
+        """The signal in mV, `(leads, samples)`, in consecutive pieces of at most about `seconds`.
+
+        The next piece is read while one is in use. Raises `FormatError` where the file is not as it says.
+        """
+        self.remarks.clear()
+        pieces = self.read(max(1, round(seconds * self.rate)), self.remarks)
+        with ThreadPoolExecutor(1, thread_name_prefix="ecoscale-reading") as reader:
+            ahead = reader.submit(next, pieces, None)
+            while (piece := ahead.result()) is not None:
+                ahead = reader.submit(next, pieces, None)
+                yield piece.select(self.leads).signal
+
+    def clock(self, seconds: float) -> str | None:
+        """The wall-clock time so many seconds after the beginning, to a tenth of a second; None if it is not known."""
+        if self.start is None:
+            return None
+        if isinstance(self.start, datetime):
+            text = (self.start + timedelta(seconds=round(seconds, 1))).isoformat(sep=" ")
+        else:
+            # Any day will do.
+            at = datetime.combine(datetime(2000, 1, 1), self.start) + timedelta(seconds=round(seconds, 1))
+            text = at.time().isoformat()
+        whole, _, fraction = text.partition(".")
+        return f"{whole}.{fraction[0]}" if fraction else whole
+
+
+def open_long_record(
+    path: str | Path,
+    *,
+    record: str | int | None = None,
+    rate: float | None = None,
+    unit: str | None = None,
+    leads: Sequence[str] | None = None,
+) -> LongRecord:
+    """Open a recording of any length and any of the twelve leads; parameters and errors are those of `read_ecg`."""
+    source, path = str(path), Path(path)
+    options: dict[str, Any] = {
+        "source": source,
+        "record": None if record is None else str(record),
+        "rate": rate,
+        "unit": unit,
+        "leads": leads,
+    }
+    header, content = _header_or_content(path)
+    if header is not None:
+        if wfdb_segments.is_segmented(header):
+            return _segmented(header, options)
+        described = wfdb_record.describe(header, **options)
+        if described.header.n_samples:
+            return _wfdb(header, described, source)
+    if content is Content.NPY:
+        return _npy(arrays.open_npy(path, **options), source)
+    ecg = read_ecg(path, record=record, rate=rate, unit=unit, leads=leads, fewer_leads=content is not Content.HDF5)
+    return LongRecord(
+        source, ecg.record, ecg.rate, ecg.leads, ecg.n_samples, None, ecg.notes, lambda n, _: _in_pieces(ecg, n)
+    )
+
+
+def _header_or_content(path: Path) -> tuple[Path | None, Content | None]:
+    """The WFDB header that a path means, or else what the file holds."""
+    try:
+        with path.open("rb") as file:
+            content = content_of(file.read(HEAD_BYTES))
+    except (OSError, ValueError):
+        return wfdb_record.header_beside(path), None
+    if content is Content.WFDB_HEADER:
+        return path, content
+    return (wfdb_record.header_beside(path) if content in (Content.BINARY, Content.TEXT) else None), content
+
+
+def _wfdb(header: Path, described: wfdb_record.Described, source: str) -> LongRecord:
+    about = {"rate": described.rate, "source": source, "record": described.header.record}
+    about |= {"ignored": described.ignored, "notes": described.notes, "fewer_leads": True}
+    whole = _template(described.leads, **about)
+
+    def read(n_samples: int, remarks: list[str]) -> Iterator[ECG]:
+        for rows in wfdb_record.read_in_pieces(header, described, n_samples, remarks, source):
+            yield twelve_lead_ecg(rows, described.leads, **about)
+
+    total = (described.header.n_samples or 0) * described.per_frame
+    start = parse_clock(described.header.clock)
+    return LongRecord(source, whole.record, whole.rate, whole.leads, total, start, whole.notes, read)
+
+
+def _segmented(header: Path, options: dict[str, Any]) -> LongRecord:
+    segments = wfdb_segments.open_segments(header, **options)
+    about = {"rate": segments.rate, "source": options["source"], "record": segments.record}
+    about |= {"ignored": segments.ignored, "notes": segments.notes, "fewer_leads": True}
+    whole = _template(segments.leads, **about)
+
+    def read(n_samples: int, remarks: list[str]) -> Iterator[ECG]:
+        for rows in segments.read_in_pieces(n_samples, remarks):
+            yield twelve_lead_ecg(rows, segments.leads, **about)
+
+    start = parse_clock(segments.clock)
+    return LongRecord(
+        options["source"], segments.record, whole.rate, whole.leads, segments.n_samples, start, whole.notes, read
+    )
+
+
+def _npy(array: arrays.BareArray, source: str) -> LongRecord:
+    about: dict[str, Any] = {"rate": array.rate, "source": source, "fewer_leads": True}
+    whole = _template(array.leads, **about)
+
+    def read(n_samples: int, _: list[str]) -> Iterator[ECG]:
+        for first in range(0, array.rows.shape[1], n_samples):
+            rows = np.array(array.rows[:, first : first + n_samples], dtype=np.float64)
+            yield twelve_lead_ecg(rows * array.factor, array.leads, **about)
+
+    return LongRecord(source, "", array.rate, whole.leads, array.rows.shape[1], None, whole.notes, read)
+
+
+def _template(leads: Sequence[str], **about: Any) -> ECG:
+    """One sample of such a recording: its leads in canonical order, and the notes on them."""
+    return twelve_lead_ecg(np.zeros((len(leads), 1)), leads, **about)
+
+
+def _in_pieces(ecg: ECG, n_samples: int) -> Iterator[ECG]:
+    for first in range(0, ecg.n_samples, n_samples):
+        yield replace(ecg, signal=ecg.signal[:, first : first + n_samples])
+
+
+def parse_clock(text: str) -> datetime | time | None:
+    """WFDB's `HH:MM:SS[.sss] [DD/MM/YYYY]`: date and time, the time alone, or None for what is neither.
+
+    A date that is not one is left out, and the time kept: some publishers blank dates that way.
+    """
+    words = text.split()
+    if not words:
+        return None
+    hour, *rest = words[0].split(":")
+    at = None
+    with suppress(ValueError):
+        at = time.fromisoformat(":".join([hour.zfill(2), *(part.zfill(2) for part in rest)]))
+    if at is None or len(words) == 1:
+        return at
+    with suppress(ValueError):
+        return datetime.combine(datetime.strptime(words[1], "%d/%m/%Y").date(), at)
+    return at
