@@ -185,7 +185,8 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 def test_a_network_that_computes_something_else_than_when_it_was_packed_is_refused(again, tiny_bundle):
     signal, logits = tiny_bundle.self_test()
     bundle = again(self_test={"signal": signal, "logits": logits + 0.05})
-    with pytest.raises(BundleError, match=r"again: self-test failed in ONNX Runtime .*, fp32: logits differ by up to 0.05"):
+    said = r"again: self-test failed in ONNX Runtime .*, fp32: logits differ by up to 0.05"
+    with pytest.raises(BundleError, match=said):
         Classifier(bundle, threads=1)
 
 

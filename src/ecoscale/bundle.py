@@ -102,7 +102,8 @@ class Integers(_Part):
 
     It is another network than the one in float, so its `labels` have a calibration and thresholds of their own, chosen
     on the same records in the same way. `in_float` are the layers that stayed in float; `ranges_from` and
-    `measured_on` say in words which records the ranges of the activations, and the `figures`, come from.
+    `measured_on` say in words which records the ranges of the activations, and the `figures`, come from;
+    `milliseconds` are those of one window in float and in integers, on one thread of the processor that made it.
     """
 
     labels: tuple[Label, ...]
@@ -111,6 +112,7 @@ class Integers(_Part):
     measured_on: str
     records: int
     figures: tuple[Fidelity, ...]
+    milliseconds: tuple[float, float]
 
 
 class Manifest(_Part):

@@ -20,7 +20,7 @@ from ecoscale.datasets.processes import silent
 from ecoscale.errors import BundleError
 from ecoscale.evaluation import choose_thresholds, fit_calibration, measure, operating_points
 from ecoscale.evaluation.thresholds import DEFAULT_THRESHOLD, cross_fitted_f1
-from ecoscale.export import Quantiser, run_logits
+from ecoscale.export import Quantiser, measure_latencies, run_logits
 from ecoscale.packing import describe_parts
 from ecoscale.training import Recipe
 from ecoscale.training.data import ECGData
@@ -55,13 +55,14 @@ def quantise(
     records: int = CALIBRATION_RECORDS,
     auroc_fall: float = AUROC_FALL,
     f1_fall: float = F1_FALL,
+    even_if_slower: bool = False,
     progress: Progress = silent,
 ) -> Bundle:
     """Write a bundle like this one that holds its network in 8-bit integers beside the one in float.
 
     `directories` says where the collections of its recipe lie, `stores` where their signals are prepared; `records` of
     the training part calibrate. Raises `BundleError` if integers cost more than allowed with half the layers in float,
-    and `RecipeError` if a collection is missing.
+    or are no faster here (unless `even_if_slower`), and `RecipeError` if a collection is missing.
     """
     accepted_falls = {"macro AUROC": auroc_fall, "macro F1": f1_fall}
     recipe = Recipe.model_validate(bundle.manifest.provenance.get("recipe", {}))
@@ -76,6 +77,7 @@ def quantise(
         integers = quantiser.quantise(in_float)
         what = f"validating int8, {len(in_float)} layers in fp32"
         found = _logits(integers, data.validation, preparation, progress, what)
+        milliseconds = measure_latencies([model, integers], training[:1])
         labels = _refitted(bundle, data.validation_labels, expected, found)
         tried.append(
             Integers(
@@ -85,9 +87,16 @@ def quantise(
                 measured_on=describe_parts(recipe.data.validation),
                 records=len(found),
                 figures=_compare(bundle, labels, data.validation_labels, expected, found, accepted_falls),
+                milliseconds=(milliseconds[0], milliseconds[1]),
             )
         )
         if all(figure.accepted for figure in tried[-1].figures):
+            if milliseconds[1] >= milliseconds[0] and not even_if_slower:
+                raise BundleError(
+                    f"{bundle.title} takes {milliseconds[1]:.3g} ms for one window in 8-bit integers here, and "
+                    f"{milliseconds[0]:.3g} ms in float, so there is nothing to gain and nothing was written; "
+                    "--even-if-slower writes it for another processor"
+                )
             return _write(bundle, folder, tried[-1], integers)
     raise BundleError(
         f"{bundle.title} loses more in 8-bit integers than is accepted, even with {len(tried[-1].in_float)} layers in "

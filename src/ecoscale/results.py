@@ -119,7 +119,7 @@ def run_settings(
     return {
         "ecoscale": __version__,
         "format": form,
-        "bundle": classifier.bundle.title,
+        "bundle": classifier.title,
         "bundle_checksum": classifier.bundle.manifest.checksum,
         "thresholds": {label.name: label.threshold for label in classifier.labels},
         "prevalence": {name: correction.prevalence for name, correction in classifier.corrections.items()},

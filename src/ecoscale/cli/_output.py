@@ -47,6 +47,23 @@ Prevalence = Annotated[
     ),
 ]
 
+
+class Numbers(StrEnum):
+    """What a network computes with."""
+
+    FP32 = "fp32"
+    INT8 = "int8"
+    BF16 = "bf16"
+
+
+Precision = Annotated[
+    Numbers | None,
+    typer.Option(
+        help="What the network computes with; bf16 needs ecoscale\\[openvino].",
+        show_default="int8 where the bundle has it, else fp32",
+    ),
+]
+
 CollectionName = Annotated[
     str, typer.Argument(help="The collection (ecoscale datasets).", metavar="NAME", show_default=False)
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ecoscale.cli._output import Prevalence, prevalences
+from ecoscale.cli._output import Precision, Prevalence, prevalences
 
 
 def evaluate(
@@ -34,6 +34,7 @@ def evaluate(
         str | None, typer.Option(help="Another bundle; report the difference with its interval.", show_default=False)
     ] = None,
     prevalence: Prevalence = None,
+    precision: Precision = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -82,6 +83,7 @@ def evaluate(
             opened,
             chosen,
             batch_size,
+            precision=None if precision is None else precision.value,
             progress=lambda items: tracked(items, f"classifying by {which.title}", int(chosen.sum())),
         )
 

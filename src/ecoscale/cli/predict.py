@@ -11,6 +11,7 @@ from ecoscale.cli._output import (
     FAILED,
     Format,
     Lead_names,
+    Precision,
     Prevalence,
     Rate,
     Unit,
@@ -67,6 +68,7 @@ def predict(
     unit: Unit = None,
     leads: Lead_names = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Recordings classified at once.")] = 32,
+    precision: Precision = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processor threads of the network.", show_default="all")
     ] = None,
@@ -101,6 +103,7 @@ def predict(
     """
     import sys
     from dataclasses import replace
+    from functools import partial
 
     from ecoscale.cli._results import write_results
     from ecoscale.ecg import LEADS
@@ -119,7 +122,8 @@ def predict(
     if earlier is not None and known:
         shares = earlier["prevalence"] | shares
 
-    classifier = Classifier.load(bundle, threads=threads, thresholds=thresholds, prevalence=shares)
+    load = partial(Classifier.load, bundle, threads=threads, precision=None if precision is None else precision.value)
+    classifier = load(thresholds=thresholds, prevalence=shares)
     # A bundle for a watch reads what a watch writes.
     reading = options | {"fewer_leads": set(classifier.preparation.leads) != set(LEADS)}
 
@@ -128,9 +132,9 @@ def predict(
             yield replace(recording, options=reading)
 
     if estimate and not known:
-        found = Classifier.load(bundle, threads=threads).classify(recordings(), batch_size, workers)
+        found = load().classify(recordings(), batch_size, workers)
         shares = _estimate(classifier, found) | shares
-        classifier = Classifier.load(bundle, threads=threads, thresholds=thresholds, prevalence=shares)
+        classifier = load(thresholds=thresholds, prevalence=shares)
     for correction in classifier.corrections.values():
         typer.echo(str(correction), err=True)
 

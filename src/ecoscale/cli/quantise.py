@@ -23,12 +23,15 @@ def quantise(
     records: Annotated[int, typer.Option(min=8, help="Training records that set the ranges of activations.")] = 512,
     auroc_fall: Annotated[float, typer.Option(min=0, help="Accepted fall of the macro AUROC.")] = 0.002,
     f1_fall: Annotated[float, typer.Option(min=0, help="Accepted fall of the macro F1.")] = 0.005,
+    even_if_slower: Annotated[
+        bool, typer.Option("--even-if-slower", help="Write it though it is no faster on this processor.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     r"""Add the network in 8-bit integers to a bundle: faster, smaller, as accurate (needs ecoscale\[train]).
 
     Ranges come from the bundle's training records. What integers cost is measured on its validation records; layers
-    that cost too much stay in float. A bundle that would lose more than is accepted is not written.
+    that cost too much stay in float. A bundle that would lose more than is accepted, or gain no time, is not written.
 
     Examples:
       ecoscale quantise bundles/mine --data ptbxl=ptb-xl --out bundles/mine-int8
@@ -54,6 +57,7 @@ def quantise(
         records=records,
         auroc_fall=auroc_fall,
         f1_fall=f1_fall,
+        even_if_slower=even_if_slower,
         progress=silent if quiet else tracked,
     )
     integers = made.manifest.integers
@@ -64,7 +68,8 @@ def quantise(
     sizes = [path.stat().st_size / 1e6 for path in (made.model, made.path / INTEGER_MODEL)]
     in_float = f"{len(integers.in_float)} layers in float ({', '.join(integers.in_float)})" * bool(integers.in_float)
     console.print(
-        f"{made.path}: {made.title}, {sizes[1]:.1f} MB in int8 instead of {sizes[0]:.1f} MB"
+        f"{made.path}: {made.title}, {sizes[1]:.1f} MB in int8 instead of {sizes[0]:.1f} MB, "
+        f"{integers.milliseconds[1]:.2f} ms a window on one thread here instead of {integers.milliseconds[0]:.2f}"
         + (f"; {in_float}" if in_float else "")
         + f".\nNext: ecoscale predict FILE --bundle {made.path}",
         markup=False,

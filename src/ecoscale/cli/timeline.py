@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecoscale.cli._output import Lead_names, Rate, Unit, numbers, stated
+from ecoscale.cli._output import Lead_names, Precision, Rate, Unit, numbers, stated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,6 +66,7 @@ def timeline(
     rate: Rate = None,
     unit: Unit = None,
     leads: Lead_names = None,
+    precision: Precision = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all")] = None,
 ) -> None:
     """Classify a long record, such as a 24 h Holter, window by window: which findings, when and for how long.
@@ -91,7 +92,9 @@ def timeline(
         raise typer.BadParameter(f"{plot}: cannot draw to it; use {', '.join(PLOTS)}", param_hint="--plot")
     thresholds = numbers(threshold or [], "--threshold", "NAME=VALUE")
     record = open_long_record(path, **stated(rate, unit, leads))
-    classifier = Classifier.load(bundle, threads=threads, thresholds=thresholds)
+    classifier = Classifier.load(
+        bundle, threads=threads, thresholds=thresholds, precision=None if precision is None else precision.value
+    )
     windows = classify_windows(classifier, record, hop=hop)
     found = Timeline.of(classifier, record, hop=hop, longest_gap=longest_gap, shortest=shortest)
     with ExitStack() as stack:

@@ -9,6 +9,7 @@ from ecoscale.export.network import (
     ExportedNetwork,
     export_onnx,
     export_weights,
+    measure_latencies,
     measure_latency,
 )
 from ecoscale.export.quantisation import Quantiser, run_logits
@@ -20,6 +21,7 @@ __all__ = [
     "Quantiser",
     "export_onnx",
     "export_weights",
+    "measure_latencies",
     "measure_latency",
     "run_logits",
 ]

@@ -7,6 +7,7 @@ import logging
 import time
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -21,6 +22,9 @@ from ecoscale.errors import BundleError
 from ecoscale.export.folding import fold_batch_norms, name_layers, relu_before_concatenation
 from ecoscale.export.layout import two_dimensional
 from ecoscale.models.omniscale import compute_directly
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OPSET = 18
 PARITY_TOLERANCE = 1e-3
@@ -113,18 +117,29 @@ def measure_latency(network: nn.Module, n_leads: int, n_samples: int, *, seconds
     Runs for about `seconds`, and at least five times.
     """
     signals = np.random.default_rng(0).standard_normal((2, n_leads, n_samples)).astype(np.float32)
+    return measure_latencies([export_onnx(network, signals).onnx], signals[:1], seconds=seconds)[0]
+
+
+def measure_latencies(models: Sequence[bytes], signal: np.ndarray, *, seconds: float = 1.0) -> list[float]:
+    """Median milliseconds of `signal` `(batch, leads, samples)` through each of some ONNX networks, one thread.
+
+    They take turns, at least five each, for about `seconds` in all, after a first run: what slows one slows all.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    content = export_onnx(network, signals).onnx
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    feed = {"signal": signals[:1]}
-    session.run(["logits"], feed)
-    times: list[float] = []
-    while len(times) < 5 or sum(times) < seconds:
-        began = time.perf_counter()
-        session.run(["logits"], feed)
-        times.append(time.perf_counter() - began)
-    return 1000 * float(np.median(times))
+    options.log_severity_level = 3
+    sessions = [onnxruntime.InferenceSession(each, options, providers=["CPUExecutionProvider"]) for each in models]
+    for session in sessions:
+        session.run(["logits"], {"signal": signal})
+    turns: list[list[float]] = []
+    while len(turns) < 5 or np.sum(turns) < seconds:
+        turn = []
+        for session in sessions:
+            began = time.perf_counter()
+            session.run(["logits"], {"signal": signal})
+            turn.append(time.perf_counter() - began)
+        turns.append(turn)
+    return [1000 * float(value) for value in np.median(turns, axis=0)]
 
 
 def _optimised(program: torch.onnx.ONNXProgram) -> bytes:
