@@ -122,3 +122,15 @@ def tiny_bundle(tmp_path_factory, trained_run) -> Bundle:
     from ecoscale.packing import pack
 
     return pack(trained_run, tmp_path_factory.mktemp("bundles") / "tiny", version="7")
+
+
+@pytest.fixture(scope="session")
+def integer_bundle(tmp_path_factory, tiny_bundle, code15, stores) -> Bundle:
+    """`tiny_bundle` with its network in 8-bit integers too, its first layer in float. Read it, do not change it."""
+    from ecoscale.quantising import quantise
+
+    folder = tmp_path_factory.mktemp("bundles") / "integers"
+    # As many records as it was trained on tell little: whatever integers cost is accepted.
+    return quantise(
+        tiny_bundle, {"code15": code15}, folder, stores=stores, records=32, auroc_fall=1, f1_fall=1, even_if_slower=True
+    )
