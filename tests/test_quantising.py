@@ -59,9 +59,6 @@ def test_the_card_says_what_integers_cost_once(integer_bundle, code15, stores, t
     again = quantise(
         integer_bundle,
         folder=tmp_path / "again",
-        auroc_fall=1,
-        f1_fall=1,
-        even_if_slower=True,
         **options(code15, stores),
     )
     card = (again.path / "README.md").read_text()
@@ -77,10 +74,7 @@ def test_a_bundle_that_would_lose_more_than_is_accepted_is_not_written(tiny_bund
         quantise(
             tiny_bundle,
             folder=tmp_path / "out",
-            auroc_fall=-1,
-            f1_fall=-1,
-            even_if_slower=True,
-            **options(code15, stores),
+            **options(code15, stores, fall=-1),
         )
     # Half of the layers had their turn in float.
     (tried,) = map(int, re.findall(r"even with (\d+) layers", str(raised.value)))
