@@ -86,7 +86,7 @@ def quantise(
                 ranges_from=f"{len(training)} records of {describe_parts(recipe.data.train)}",
                 measured_on=describe_parts(recipe.data.validation),
                 records=len(found),
-                figures=_compare(bundle, labels, data.validation_labels, expected, found, accepted_falls),
+                figures=_compare(bundle, labels, data, expected, found, accepted_falls),
                 milliseconds=(milliseconds[0], milliseconds[1]),
             )
         )
@@ -147,18 +147,20 @@ def _refitted(
 def _compare(
     bundle: Bundle,
     refitted: tuple[Label, ...],
-    labels: NDArray[np.int8],
+    data: ECGData,
     expected: NDArray[np.float32],
     found: NDArray[np.float32],
     accepted_falls: Mapping[str, float],
 ) -> tuple[Fidelity, ...]:
     """The figures of both networks, each with its own calibration and thresholds."""
+    labels = data.validation_labels
+    patients = np.concatenate([part.patients for part in data.validation])
     sides = []
     for logits, own in ((expected, bundle.manifest.labels), (found, refitted)):
         calibration = Calibration(bundle.manifest.calibration, tuple(label.curve for label in own))
         probabilities = calibration.probabilities(logits)
         figures = measure(labels, probabilities, [label.threshold for label in own]).macro
-        sides.append((figures["auroc"], figures["f1"], cross_fitted_f1(labels, probabilities).macro))
+        sides.append((figures["auroc"], figures["f1"], cross_fitted_f1(labels, probabilities, patients).macro))
     names = ("macro AUROC", "macro F1", "macro F1, cross-fitted")
     return tuple(
         Fidelity(name=name, fp32=fp32, int8=int8, accepted_fall=accepted_falls.get(name))
