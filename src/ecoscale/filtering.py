@@ -24,7 +24,7 @@ SMALL_PRODUCT = 2**18
 """Multiplications in one call of BLAS: more are shared among OpenBLAS's threads, which costs more than it gives here,
 and takes the processor from those that read and classify."""
 
-SAMPLES_AT_ONCE = 24_000
+SAMPLES_AT_ONCE = 24000
 """Samples that are filtered together: more of them leave the processor's cache, which takes a third more time."""
 
 
