@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,9 @@ SATURATED_MILLIVOLT = 1.0
 LARGEST_MILLIVOLT = 10.0
 SMALLEST_MILLIVOLT = 0.1
 LARGEST_RESIDUAL = 0.1
+
+SAMPLES_TOGETHER = 2048
+"""Samples of each lead whose products are made together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,9 +174,7 @@ class ECG:
         return replace(self, signal=signal)
 
     def _is_whole(self) -> bool:
-        """Whether every sample is finite: then their sum is, in a third of the time of asking each."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return bool(np.isfinite(self.signal.sum()) or np.isfinite(self.signal).all())
+        return bool(np.isfinite(self.signal).all())
 
     def resample(self, rate: float) -> ECG:
         """At another rate in Hz, by polyphase filtering (anti-aliased; `ecoscale.filtering.resample`).
@@ -183,7 +185,7 @@ class ECG:
             return self
         if not _is_rate(rate):
             raise SignalError(f"cannot resample to {rate!r} Hz; expected a positive rate")
-        ratio = Fraction(rate / self.rate).limit_denominator(2000)
+        ratio = _ratio(rate / self.rate)
         if ratio == 0:
             raise SignalError(f"cannot resample from {self.rate:g} to {rate:g} Hz: the ratio is out of range")
         whole = self.fill_gaps()
@@ -198,23 +200,16 @@ class ECG:
         present = [lead for lead in LIMB_LEADS if lead in self.leads]
         if not {"I", "II"} <= set(present):
             return {}
-        limb = self.select(present).signal
-        if not self._is_whole():
-            limb = limb[:, np.isfinite(limb).all(axis=0)]
-        limb = limb.astype(np.float64)
-        if limb.size == 0:
-            return {}
-        # The mean, because it is linear as the identities are: medians of exact leads do not add up.
-        limb -= np.mean(limb, axis=1, keepdims=True)
-        products = limb @ limb.T / limb.shape[1]
+        limb = self.signal[[self.leads.index(lead) for lead in present]]
+        products = _covariance(limb)
+        if not np.isfinite(products).all():  # as they are not wherever a sample is not
+            products = _covariance(limb[:, np.isfinite(limb).all(axis=0)])
         size = float(np.sqrt(np.trace(products) / len(limb)))
         if size == 0:
             return {}
-        implied = np.zeros((len(present), len(present)))
-        implied[:, [present.index("I"), present.index("II")]] = [_LIMB_FROM_I_II[lead] for lead in present]
-        misfit = np.eye(len(present)) - implied
+        misfit = _misfit(tuple(present))
         # The mean square of each difference, from the products alone: the differences themselves are never made.
-        residual = np.sqrt(np.maximum(0, np.einsum("ij,jk,ik->i", misfit, products, misfit))) / size
+        residual = np.sqrt(np.maximum(0, (misfit @ products * misfit).sum(axis=1))) / size
         return {lead: float(value) for lead, value in zip(present, residual, strict=True) if lead not in ("I", "II")}
 
     def check(self) -> tuple[str, ...]:
@@ -224,7 +219,8 @@ class ECG:
         `short_signal`. The reader's own `notes` come first.
         """
         found = list(self.notes)
-        if not self._is_whole():
+        whole = self.fill_gaps().signal
+        if whole is not self.signal:
             finite = np.isfinite(self.signal)
             share = {lead: 1 - ok.mean() for lead, ok in zip(self.leads, finite, strict=True) if not ok.all()}
             found.append(
@@ -232,7 +228,6 @@ class ECG:
                 + ", ".join(f"{lead} {100 * part:.1f} %" for lead, part in share.items())
                 + " not a number; filled by interpolation for classification"
             )
-        whole = self.fill_gaps().signal
         if flat := [f"{lead} {run / self.rate:.1f} s" for lead, run in self._flat_leads(whole)]:
             found.append(f"flat_lead: no change at all in {', '.join(flat)}; electrode off, or padding")
         lowest, highest = whole.min(axis=1), whole.max(axis=1)
@@ -266,9 +261,11 @@ class ECG:
     def _flat_leads(self, whole: NDArray[np.float32]) -> list[tuple[str, int]]:
         """Leads that rest for `FLAT_SECONDS`, each with its longest rest in samples."""
         shortest = min(FLAT_SECONDS * self.rate, self.n_samples)
-        # A rest that long holds two neighbours of every set of samples half as far apart; most leads have no such two.
-        apart = whole[:, :: max(1, int(shortest / 2))]
-        suspects = np.flatnonzero((apart[:, 1:] == apart[:, :-1]).any(axis=1) | (apart.shape[1] < 2))
+        # A rest that long holds four neighbours of samples a quarter as far apart; most leads have no such four.
+        apart = whole[:, :: max(1, int(shortest / 4))]
+        same = apart[:, 1:] == apart[:, :-1]
+        resting = same[:, 2:] & same[:, 1:-1] & same[:, :-2]
+        suspects = np.flatnonzero(resting.any(axis=1) | (shortest < 4))
         runs = [(self.leads[row], longest_run(whole[row])) for row in suspects]
         return [(lead, run) for lead, run in runs if run >= shortest]
 
@@ -292,6 +289,38 @@ class ECG:
                 if far and (edges[1::2] - edges[::2]).max() >= shortest:
                     found.append(self.leads[row])
         return found
+
+
+@lru_cache(maxsize=16)
+def _ratio(factor: float) -> Fraction:
+    return Fraction(factor).limit_denominator(2000)
+
+
+def _covariance(signal: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean products of `(leads, samples)` after removing each lead's mean; not finite where a sample is not.
+
+    The mean, because it is linear as the identities are: medians of exact leads do not add up. In parts, because memory
+    for all of it in float64 would come from the system, and go back to it, each time.
+    """
+    n_leads, n_samples = signal.shape
+    products, sums = np.zeros((n_leads, n_leads)), np.zeros(n_leads)
+    with np.errstate(invalid="ignore"):
+        for first in range(0, n_samples, SAMPLES_TOGETHER):
+            part = signal[:, first : first + SAMPLES_TOGETHER].astype(np.float64)
+            part -= signal[:, :1]
+            # With a copy of itself: BLAS takes three times as long where it sees that a product is symmetric.
+            products += part @ part.copy().T
+            sums += part.sum(axis=1)
+        mean = sums / max(1, n_samples)
+        return products / max(1, n_samples) - np.multiply.outer(mean, mean)
+
+
+@lru_cache(maxsize=16)
+def _misfit(limb: tuple[str, ...]) -> NDArray[np.float64]:
+    """What makes of these limb leads, I and II among them, what each differs by from what those two imply."""
+    implied = np.zeros((len(limb), len(limb)))
+    implied[:, [limb.index("I"), limb.index("II")]] = [_LIMB_FROM_I_II[lead] for lead in limb]
+    return np.eye(len(limb)) - implied
 
 
 def _is_rate(rate: object) -> bool:

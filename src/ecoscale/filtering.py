@@ -7,10 +7,9 @@ than reading and classifying one ECG.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,11 +17,14 @@ if TYPE_CHECKING:
 BLOCK = 32
 """Samples that one product makes, about: of more, most of the matrix would be zeros."""
 
+BLOCKS_TOGETHER = 64
+"""Blocks whose states are one product of what enters them."""
+
 SMALL_PRODUCT = 2**18
 """Multiplications in one call of BLAS: more are shared among OpenBLAS's threads, which costs more than it gives here,
 and takes the processor from those that read and classify."""
 
-SAMPLES_AT_ONCE = 12_000
+SAMPLES_AT_ONCE = 24000
 """Samples that are filtered together: more of them leave the processor's cache, which takes a third more time."""
 
 
@@ -34,22 +36,27 @@ def resample(signal: NDArray[np.float32], up: int, down: int) -> NDArray[np.floa
     """
     kernel, reach = _polyphase(up, down)
     n_outputs = -(-signal.shape[1] * up // down)
-    width, per_block = kernel.shape
+    per_block = kernel.shape[1]
     hop = per_block // up * down
     n_blocks = -(-n_outputs // per_block)
-    extended = _extended_by_line(signal, reach, hop * (n_blocks - 1) + width)
-    blocks = sliding_window_view(extended, width, axis=1)[:, ::hop]
+    # A block takes its own inputs and some of the next block's: two products, and no input is copied for either.
+    own, next_ones = kernel[:hop], kernel[hop:]
+    inputs = _extended_by_line(signal, reach, (n_blocks + 1) * hop)[:, : (n_blocks + 1) * hop]
+    inputs = inputs.reshape(len(signal), n_blocks + 1, hop)
     made = np.empty((len(signal), n_blocks, per_block), np.float32)
-    for lead, outputs in zip(blocks, made, strict=True):
-        _product(np.ascontiguousarray(lead), kernel, outputs)
+    _product(inputs[:, :-1], own, made)
+    rest = np.empty_like(made)
+    _product(inputs[:, 1:, : len(next_ones)], next_ones, rest)
+    made += rest
     return made.reshape(len(signal), -1)[:, :n_outputs]
 
 
-def _product(rows: NDArray[np.floating], matrix: NDArray[np.floating], made: NDArray[np.floating]) -> None:
-    """`made[:] = rows @ matrix`, by this thread alone."""
+def _product(blocks: NDArray[np.floating], matrix: NDArray[np.floating], made: NDArray[np.floating]) -> None:
+    """`made[:] = blocks @ matrix`, `(leads, blocks, samples)`, by this thread alone."""
     at_once = max(1, SMALL_PRODUCT // matrix.size)
-    for first in range(0, len(rows), at_once):
-        np.matmul(rows[first : first + at_once], matrix, out=made[first : first + at_once])
+    for first in range(0, blocks.shape[1], at_once):
+        part = slice(first, first + at_once)
+        np.matmul(blocks[:, part], matrix, out=made[:, part])
 
 
 def _extended_by_line(signal: NDArray[np.float32], before: int, length: int) -> NDArray[np.float32]:
@@ -67,11 +74,15 @@ def _extended_by_line(signal: NDArray[np.float32], before: int, length: int) -> 
 
 @lru_cache(maxsize=4)
 def _polyphase(up: int, down: int) -> tuple[NDArray[np.float32], int]:
-    """What makes a block of outputs `(inputs, outputs)`, and how many inputs before the first output it takes."""
+    """What makes a block of outputs `(inputs, outputs)`, and how many inputs before the first output it takes.
+
+    The inputs are at most two blocks' own.
+    """
     taps = anti_aliasing_filter(up, down)
     half = len(taps) // 2
     reach = half // up
-    periods = max(1, BLOCK // up)
+    shared = reach + 1 + (half + (up - 1) * down) // up - down
+    periods = max(1, BLOCK // up, -(-shared // down))
     inputs = np.arange(-reach, (periods - 1) * down + (half + (up - 1) * down) // up + 1)
     outputs = np.arange(periods * up)
     tap = half + outputs * down - inputs[:, None] * up
@@ -96,52 +107,87 @@ def highpass(signal: NDArray[np.float32], corner: float, rate: float, extension:
     """
     n_leads, n_samples = signal.shape
     filtered = np.empty((n_leads, n_samples), np.float32)
+    both_ways = _both_ways(corner, rate)
     at_once = max(1, SAMPLES_AT_ONCE // (n_samples + 2 * extension))
     for first in range(0, n_leads, at_once):
-        leads = signal[first : first + at_once]
-        made = np.concatenate((leads[:, extension:0:-1], leads, leads[:, -2 : -2 - extension : -1]), axis=1)
-        for _ in range(2):
-            # From rest about the first sample: to what does not change, the filter's answer is zero.
-            made = _recursive(made, made[:, :1], *_recursion(corner, rate))[:, ::-1]
-        filtered[first : first + at_once] = made[:, extension : extension + n_samples]
+        _filter(signal[first : first + at_once], extension, both_ways, filtered[first : first + at_once])
     return filtered
 
 
-def _recursive(
-    signal: NDArray[np.floating],
-    rest: NDArray[np.floating],
-    response: NDArray[np.float64],
-    to_state: NDArray[np.float64],
-    from_state: NDArray[np.float64],
-    step: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """A recursive filter by blocks: each is a product of its own samples and of the state that was left to it."""
+class _BothWays(NamedTuple):
+    """A recursive filter forwards and then backwards, by blocks; all is multiplied from the right.
+
+    A block's outputs are a product of its own samples and of two states of two numbers: `forward`, left by the blocks
+    before it, and `backward`, left by the pass backwards over those after it. All of both passes in one: what the
+    first makes is never written down.
+    """
+
+    outputs: NDArray[np.float64]
+    """`(BLOCK + 4, BLOCK)`: the outputs, of a block's samples, its forward and its backward state."""
+    leaves: NDArray[np.float64]
+    """`(BLOCK, 4)`: the forward and the backward state that its samples leave."""
+    turns: NDArray[np.float64]
+    """`(2, 2)`: the backward state that its forward state leaves."""
+    states: NDArray[np.float64]
+    """`(2 * BLOCKS_TOGETHER, 2 * BLOCKS_TOGETHER)`: the state before each block, of what entered before it."""
+    step: NDArray[np.float64]
+    """`(2, 2)`: a state one block later."""
+    last: NDArray[np.float64]
+    """`(BLOCK + 2)`: the last output of the first pass, of the last block's samples and its forward state."""
+    rest: NDArray[np.float64]
+    """`(2)`: the state in which a constant 1 leaves nothing behind: its answer is zero from the first sample."""
+
+
+def _filter(
+    signal: NDArray[np.float32], extension: int, both_ways: _BothWays, filtered: NDArray[np.float32]
+) -> None:
     n_leads, n_samples = signal.shape
-    n_blocks = -(-n_samples // BLOCK)
-    blocks = np.empty((n_leads, n_blocks * BLOCK))
-    blocks[:, n_samples:] = 0
-    np.subtract(signal, rest, out=blocks[:, :n_samples], dtype=np.float64)
-    blocks = blocks.reshape(-1, BLOCK)
-    states = np.ascontiguousarray((blocks @ to_state).reshape(n_leads, n_blocks, 2).swapaxes(0, 1))
-    # The state after each block, from those after one, two, four, ... blocks.
-    reach = 1
-    while reach < n_blocks:
-        states[reach:] += (states[:-reach].reshape(-1, 2) @ step).reshape(-1, n_leads, 2)
-        step, reach = step @ step, 2 * reach
-    before = np.zeros((n_leads, n_blocks, 2))
-    before[:, 1:] = states[:-1].swapaxes(0, 1)
-    made = np.empty_like(blocks)
-    _product(blocks, response, made)
-    made += np.matmul(before.reshape(-1, 2), from_state, out=blocks)
-    return made.reshape(n_leads, -1)[:, :n_samples]
+    n_extended = n_samples + 2 * extension
+    n_blocks = -(-n_extended // BLOCK)
+    # Whole blocks: at rest before the first sample, and up to the last, where the second pass begins.
+    begin = n_blocks * BLOCK - n_extended + extension
+    extended = np.empty((n_leads, n_blocks * BLOCK))
+    extended[:, begin : begin + n_samples] = signal
+    extended[:, begin - extension : begin] = signal[:, extension:0:-1]
+    extended[:, begin + n_samples :] = signal[:, -2 : -2 - extension : -1]
+    origin = signal[:, extension : extension + 1].astype(np.float64)
+    extended[:, : begin - extension] = origin
+
+    blocks = np.empty((n_leads, n_blocks, BLOCK + 4))
+    np.subtract(extended.reshape(n_leads, n_blocks, BLOCK), origin[..., None], out=blocks[..., :BLOCK])
+    left = np.empty((n_leads, n_blocks, 4))
+    _product(blocks[..., :BLOCK], both_ways.leaves, left)
+    entering = np.zeros((n_leads, n_blocks, 2))
+    entering[:, 1:] = left[:, :-1, :2]
+    forward = _states(entering, both_ways)
+    blocks[..., BLOCK : BLOCK + 2] = forward
+    entering[:, 0] = np.multiply.outer(blocks[:, -1, : BLOCK + 2] @ both_ways.last, both_ways.rest)
+    entering[:, 1:] = (left[..., 2:] + forward @ both_ways.turns)[:, :0:-1]
+    blocks[..., BLOCK + 2 :] = _states(entering, both_ways)[:, ::-1]
+
+    first = begin // BLOCK
+    inner = blocks[:, first : -(-(begin + n_samples) // BLOCK)]
+    made = np.empty((n_leads, inner.shape[1], BLOCK))
+    _product(inner, both_ways.outputs, made)
+    filtered[:] = made.reshape(n_leads, -1)[:, begin - first * BLOCK :][:, :n_samples]
+
+
+def _states(entering: NDArray[np.float64], both_ways: _BothWays) -> NDArray[np.float64]:
+    """The state before each block, `(leads, blocks, 2)`, of what enters before it."""
+    n_leads, n_blocks, _ = entering.shape
+    states = np.empty_like(entering)
+    for first in range(0, n_blocks, BLOCKS_TOGETHER):
+        part = entering[:, first : first + BLOCKS_TOGETHER].reshape(n_leads, -1)
+        if first:
+            part[:, :2] += states[:, first - 1] @ both_ways.step
+        made = part @ both_ways.states[: part.shape[1], : part.shape[1]]
+        states[:, first : first + BLOCKS_TOGETHER] = made.reshape(n_leads, -1, 2)
+    return states
 
 
 @lru_cache(maxsize=8)
-def _recursion(corner: float, rate: float) -> tuple[NDArray[np.float64], ...]:
-    """A block's answer to itself, the state it leaves, the answer to a state, and that state a block later.
-
-    All are multiplied from the right. The state is that of the direct form II, transposed.
-    """
+def _both_ways(corner: float, rate: float) -> _BothWays:
+    """The Butterworth high-pass; its state is that of the direct form II, transposed."""
     b, a = butterworth_highpass(corner, rate)
     advance = np.array([[-a[1], 1.0], [-a[2], 0.0]])
     entry = np.array([b[1] - a[1] * b[0], b[2] - a[2] * b[0]])
@@ -150,10 +196,31 @@ def _recursion(corner: float, rate: float) -> tuple[NDArray[np.float64], ...]:
         powers.append(advance @ powers[-1])
     impulse = np.array([b[0], *((power @ entry)[0] for power in powers[: BLOCK - 1])])
     lag = np.arange(BLOCK) - np.arange(BLOCK)[:, None]
+    # One pass: a block's answer to itself, its answer to a state, the state it leaves, and a state a block later.
     response = np.where(lag >= 0, impulse[np.maximum(lag, 0)], 0.0)
-    to_state = np.array([power @ entry for power in powers[BLOCK - 1 :: -1]])
     from_state = np.array([power[0] for power in powers[:BLOCK]]).T
-    return response, to_state, np.ascontiguousarray(from_state), powers[BLOCK].T
+    to_state = np.array([power @ entry for power in powers[BLOCK - 1 :: -1]])
+    step = powers[BLOCK].T
+    # The same backwards.
+    response_back, from_state_back, to_state_back = response[::-1, ::-1], from_state[:, ::-1], to_state[::-1]
+    steps = [np.eye(2)]
+    for _ in range(BLOCKS_TOGETHER - 1):
+        steps.append(steps[-1] @ step)
+    none = np.zeros((2, 2))
+    return _BothWays(
+        outputs=np.vstack((response @ response_back, from_state @ response_back, from_state_back)),
+        leaves=np.hstack((to_state, response @ to_state_back)),
+        turns=from_state @ to_state_back,
+        states=np.block(
+            [
+                [steps[after - before] if after >= before else none for after in range(BLOCKS_TOGETHER)]
+                for before in range(BLOCKS_TOGETHER)
+            ]
+        ),
+        step=step,
+        last=np.concatenate((response[:, -1], from_state[:, -1])),
+        rest=np.array([-b[0], b[2]]),
+    )
 
 
 def butterworth_highpass(corner: float, rate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -70,7 +70,7 @@ class Preparation(BaseModel):
         """
         if any(lead in LIMB_LEADS and lead not in ecg.leads for lead in self.leads):
             ecg = ecg.derive_limb_leads()
-        signal = ecg.select(self.leads).fill_gaps().resample(self.rate).signal
+        signal = ecg.select(self.leads).resample(self.rate).fill_gaps().signal
         if self.highpass is None:
             return signal
         # Extended far enough for the filter to settle, and by the mirrored signal: where a record ends inside a QRS,
