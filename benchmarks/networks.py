@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import torch
 import typer
+from safetensors.torch import load_file
 
 from ecoscale.bundle import Bundle
 from ecoscale.complexity import measure_complexity
@@ -86,8 +87,10 @@ def subjects() -> list[Subject]:
     published = Preparation(rate=400, window=4096, highpass=None)
     found = [Subject("EcoScale-Net, 4,096 samples", create_model("ecoscalenet", 12, 6), synthetic(published))]
     for name in ("six-findings", "six-findings-small"):
-        manifest = Bundle.load(name).manifest
-        network = create_model(manifest.network["model"], 12, pretrained=name)
+        bundle = Bundle.load(name)
+        manifest = bundle.manifest
+        network = create_model(manifest.network["model"], 12, len(manifest.labels), **manifest.network["config"])
+        network.load_state_dict(load_file(bundle.weights))
         found.append(Subject(f"{name}, 1,000 samples", network, synthetic(manifest.preparation)))
     return found
 
