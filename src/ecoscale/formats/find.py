@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import EcoscaleError
-from ecoscale.formats import arrays, code_hdf5, dicom, sph_hdf5, wfdb_record
+from ecoscale.formats import arrays, code_hdf5, dicom, sph_hdf5, wfdb_header
 from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg, text_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _at(path: str | Path, tables: bool, *, matched: bool = False) -> Iterator[Re
     if content is Content.HDF5:
         yield from _exams(path, named=True)
         return
-    if content in (Content.BINARY, Content.TEXT, None) and (header := wfdb_record.header_beside(path)):
+    if content in (Content.BINARY, Content.TEXT, None) and (header := wfdb_header.header_beside(path)):
         path = header
     yield Recording(path)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecoscale.errors import FormatError
-from ecoscale.formats import arrays, code_hdf5, dicom, hdf5, sph_hdf5, wfdb_record
+from ecoscale.formats import arrays, code_hdf5, dicom, hdf5, sph_hdf5, wfdb_header, wfdb_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def content_of(head: bytes) -> Content:
         return Content.NPY
     if head.translate(None, b"\t\n\f\r" + bytes(range(32, 256))):
         return Content.BINARY
-    return Content.WFDB_HEADER if wfdb_record.is_header(text_of(head)) else Content.TEXT
+    return Content.WFDB_HEADER if wfdb_header.is_header(text_of(head)) else Content.TEXT
 
 
 def text_of(data: bytes) -> str:
@@ -110,7 +110,7 @@ def read_ecg(
     except OSError as error:
         raise FormatError(f"{source}: the path cannot be followed: {error.strerror}") from error
     if not is_file:
-        if header := wfdb_record.header_beside(path):
+        if header := wfdb_header.header_beside(path):
             return wfdb_record.read(header, **options, fewer_leads=fewer_leads)
         if is_folder:
             raise FormatError(
@@ -141,7 +141,7 @@ def read_ecg(
     if content is Content.WFDB_HEADER or (content is Content.TEXT and path.suffix == ".hea"):
         return wfdb_record.read(path, **options)
     # Samples without any mark of their own are those of the record whose header names this file.
-    if header := wfdb_record.header_beside(path):
+    if header := wfdb_header.header_beside(path):
         return wfdb_record.read(header, **options)
     if content is Content.TEXT:
         try:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ecoscale.ecg import LEADS
 from ecoscale.errors import EcoscaleError, FormatError
-from ecoscale.formats import wfdb_record
+from ecoscale.formats import wfdb_header, wfdb_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,7 +73,7 @@ class Segments:
 def is_segmented(path: Path) -> bool:
     """Whether a header is that of several segments."""
     try:
-        return wfdb_record.n_segments(wfdb_record.read_text(path)) is not None
+        return wfdb_header.n_segments(wfdb_header.read_text(path)) is not None
     except OSError:
         return False
 
@@ -91,7 +91,7 @@ def open_segments(
 
     Raises `FormatError` for a segment that is missing or of another rate or length than the master header says.
     """
-    master = wfdb_record.parse_master(wfdb_record.read_text(path), source)
+    master = wfdb_header.parse_master(wfdb_header.read_text(path), source)
     if record not in (None, master.record):
         raise FormatError(f"{source}: record {record!r} was asked for; the header is that of {master.record!r}")
     segments = []
