@@ -185,10 +185,11 @@ def parse_clock(text: str) -> datetime | time | None:
     words = text.split()
     if not words:
         return None
-    hour, *rest = words[0].split(":")
+    parts = words[0].split(":")
     at = None
-    with suppress(ValueError):
-        at = time.fromisoformat(":".join([hour.zfill(2), *(part.zfill(2) for part in rest)]))
+    if len(parts) == 3:
+        with suppress(ValueError):
+            at = time.fromisoformat(":".join(part.zfill(2) for part in parts))
     if at is None or len(words) == 1:
         return at
     with suppress(ValueError):

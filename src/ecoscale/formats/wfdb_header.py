@@ -127,6 +127,12 @@ def parse_master(text: str, source: str) -> Master:
                 "'~ N_SAMPLES' for a gap"
             )
         segments.append((found["name"], int(found["samples"])))
+    total = sum(n_samples for _, n_samples in segments)
+    if match["samples"] and int(match["samples"]) != total:
+        raise FormatError(
+            f"{source}: the first line of the WFDB header states {match['samples']} samples, and its segments have "
+            f"{total} together; expected as many. Is a segment missing?"
+        )
     rate = float(match["rate"]) if match["rate"] else None
     return Master(match["name"], rate, match["clock"] or "", tuple(segments))
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from ecoscale.errors import EcoscaleError, FormatError
 from ecoscale.formats.leads import name_channels, twelve_lead_ecg
-from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, required_millivolts
+from ecoscale.formats.quantities import agreed_rate, refuse_longer, refuse_other_unit, required_millivolts
 from ecoscale.formats.wfdb_header import BYTES_PER_SAMPLE, Header, SignalLine, content_lines, parse_header, read_text
 
 if TYPE_CHECKING:
@@ -149,12 +149,14 @@ def read(
     unit: str | None = None,
     leads: Sequence[str] | None = None,
     fewer_leads: bool = False,
+    longest: float | None = None,
 ) -> ECG:
     """Read the record of which `path` is the header, whatever the header's file is called.
 
     Raises `FormatError` for a header or signal file that is not as it should be, `LeadError` for missing leads.
     """
     described = describe(path, source=source, record=record, rate=rate, unit=unit, leads=leads)
+    refuse_longer((described.header.n_samples or 0) * described.per_frame, described.rate, longest, source)
     rows, notes = np.empty((0, 0)), list(described.notes)
     if described.wanted:
         (block,) = _blocks(path, described, None, source)

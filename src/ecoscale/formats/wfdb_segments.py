@@ -102,12 +102,14 @@ def open_segments(
         else:
             segments.append(_segment(path.parent / f"{name}.hea", n_samples, source, rate, unit, leads))
     described = [segment.described for segment in segments if segment.described is not None]
+    if not described:
+        raise FormatError(f"{source}: all {len(segments)} segments of the WFDB record are gaps; expected samples")
     found = {lead for each in described for lead in each.leads}
     own = {each.rate for each in described}
     stated = {master.rate * each.per_frame for each in described} if master.rate else own
     if len(own | stated) != 1:
         raise FormatError(
-            f"{source}: its segments have {', '.join(f'{value:g}' for value in sorted(own)) or 'no'} Hz, and the "
+            f"{source}: its segments have {', '.join(f'{value:g}' for value in sorted(own))} Hz, and the "
             f"header of them all says {master.rate or 0:g}; expected one rate: read the segments one by one"
         )
     return Segments(
