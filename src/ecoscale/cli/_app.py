@@ -47,7 +47,7 @@ class _Verbs(TyperGroup):
             if error.filename is None:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                     raise
-                _end(f"{error.strerror}")
+                _end(f"{error.strerror}; what was being written is not complete: make room, and run it again")
             _end(f"{error.filename}: {error.strerror}")
 
 
