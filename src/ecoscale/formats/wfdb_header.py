@@ -31,8 +31,11 @@ _GAIN_FIELD = re.compile(
     r"(?P<gain>-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)(?:\((?P<baseline>-?\d{1,15})\))?(?:/(?P<unit>\S+))?"
 )
 _FILE_FIELD = re.compile(r"[-\w]+(?:\.\w+)?")
-_SCALE = re.compile(r"[-\d.]\S*")
-_NUMBERS = re.compile(r"(?:\s*-?\d{1,15}(?!\S)){0,5}")
+# ADC resolution, ADC zero, first value, checksum and block size are the numbers, and the description names the lead.
+_SIGNAL_LINE = re.compile(
+    r"(?P<file>\S+)(?:\s+(?P<format>\S+))?(?:\s+(?P<scale>[-\d.]\S*))?"
+    r"(?P<numbers>(?:\s*-?\d{1,15}(?!\S)){0,5})\s*(?P<name>.*)"
+)
 
 
 class SignalLine(NamedTuple):
@@ -189,29 +192,23 @@ def _signal_line(line: str, number: int, source: str) -> SignalLine:
             f"The line is {line[:120]!r}"
         )
 
-    file, *words = line.split(maxsplit=2)
-    stored = _stored(words[0]) if words else None
+    fields = _SIGNAL_LINE.fullmatch(line)
+    assert fields is not None, "of a line that is not empty, only the file must be there"
+    file, form, scale, numbers, name = fields.groups()
+    stored = _stored(form) if form else None
     if stored is None:
-        raise wrong(
-            "the format",
-            words[0] if words else "",
-            f"one of {', '.join(BYTES_PER_SAMPLE)}, for example '16' or '16+24'",
-        )
+        raise wrong("the format", form or "", f"one of {', '.join(BYTES_PER_SAMPLE)}, for example '16' or '16+24'")
     if not _FILE_FIELD.fullmatch(file):
         raise wrong("the signal file", file, "a file name beside the header, such as '00001_hr.dat'")
-    rest = words[1] if len(words) > 1 else ""
-    scale = _SCALE.match(rest)
-    scaling = _scaling(scale[0]) if scale else (None, None, "mV")
+    scaling = _scaling(scale) if scale else (None, None, "mV")
     if scaling is None:
-        raise wrong("the gain", scale[0] if scale else "", "GAIN(BASELINE)/UNIT, such as '1000(0)/mV'")
+        raise wrong("the gain", scale, "GAIN(BASELINE)/UNIT, such as '1000(0)/mV'")
     gain, baseline, unit = scaling
-    # ADC resolution, ADC zero, first value, checksum and block size, then the description, which names the lead.
-    rest = rest[scale.end() if scale else 0 :]
-    numbers = _NUMBERS.match(rest)
-    _, adc_zero, _, checksum = ([int(x) for x in (numbers[0] if numbers else "").split()] + 4 * [None])[:4]
+    stated = numbers.split()
+    adc_zero = int(stated[1]) if len(stated) > 1 else 0
     kind, per_frame, skew, offset = stored
     if per_frame < 1:
-        raise wrong("the number of samples per frame", words[0], "at least 1")
+        raise wrong("the number of samples per frame", form or "", "at least 1")
     return SignalLine(
         file=file,
         format=kind,
@@ -219,10 +216,10 @@ def _signal_line(line: str, number: int, source: str) -> SignalLine:
         skew=skew,
         offset=offset,
         gain=gain,
-        baseline=adc_zero or 0 if baseline is None else baseline,
+        baseline=adc_zero if baseline is None else baseline,
         unit=unit,
-        checksum=checksum,
-        name=rest[numbers.end() if numbers else 0 :].strip(),
+        checksum=int(stated[3]) if len(stated) > 3 else None,
+        name=name,
     )
 
 
