@@ -146,6 +146,7 @@ def test_a_finding_is_confirmed_where_enough_of_the_last_windows_show_it(tiny_bu
         ({"persistence": (3, 2)}, SignalError, r"the persistence is \(3, 2\)"),
         ({"unit": "furlong"}, FormatError, "'furlong', which is not a unit of voltage"),
         ({"leads": ("II", "V1", "V5")}, LeadError, "no lead I, III"),
+        ({"persistence": (1,)}, SignalError, r"the persistence is \(1,\)"),
         ({"leads": ("II", "MLII")}, LeadError, "unknown lead 'MLII'"),
     ],
 )
@@ -158,6 +159,22 @@ def test_a_stream_that_cannot_be_is_refused(classifier, options, error, message)
 def test_samples_of_another_shape_are_refused(classifier, samples):
     with pytest.raises(SignalError, match=r"expected numbers \(12, n\)"):
         Stream(classifier, rate=RATE).push(samples)
+
+
+def test_rows_of_different_lengths_are_refused(classifier):
+    with pytest.raises(SignalError, match="the samples are no array"):
+        Stream(classifier, rate=RATE).push([[0.1, 0.2]] * 11 + [[0.1]])
+
+
+@pytest.mark.parametrize("missing", [np.inf, -1e300, "masked"])
+def test_what_is_no_voltage_is_missing_as_nan_is(classifier, ecg, missing):
+    signal = ecg.signal[:, :1600].astype(float)
+    gone = np.broadcast_to(np.arange(1600) % 100 == 0, signal.shape)
+    expected = Stream(classifier, rate=RATE).push(np.where(gone, np.nan, signal))
+    pushed = np.ma.masked_array(signal, gone) if missing == "masked" else np.where(gone, missing, signal)
+    (found,) = Stream(classifier, rate=RATE).push(pushed)
+    assert found.warnings == expected[0].warnings
+    assert probabilities(found.prediction) == probabilities(expected[0].prediction)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])

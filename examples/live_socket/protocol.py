@@ -25,8 +25,11 @@ def write_description(stream: IO[bytes], rate: float, leads: tuple[str, ...], un
 def read_description(stream: IO[bytes]) -> dict[str, Any]:
     """What follows. Raises `ValueError` for a line that is not such a description."""
     line = stream.readline(10_000)
-    said = json.loads(line)
-    return {"rate": float(said["rate"]), "leads": [str(lead) for lead in said["leads"]], "unit": str(said["unit"])}
+    try:
+        said = json.loads(line)
+        return {"rate": float(said["rate"]), "leads": [str(lead) for lead in said["leads"]], "unit": str(said["unit"])}
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{line[:80]!r}; expected a line of JSON with rate, leads and unit") from None
 
 
 def write_packet(stream: IO[bytes], time: float, samples: np.ndarray) -> None:

@@ -31,8 +31,8 @@ class Receiver(socketserver.TCPServer):
     def stream_of(self, described: dict) -> Stream:
         """The stream that goes on, or a new one where the sender is another."""
         if self.stream is None or described != self.described:
-            self.described = described
             self.stream = Stream(self.classifier, **described, hop=self.hop, persistence=(2, 3))
+            self.described = described
         return self.stream
 
 
@@ -51,7 +51,7 @@ class Connection(socketserver.StreamRequestHandler):
                 time, samples = packet
                 for window in stream.push(samples, time):
                     show(window)
-        except (EcoscaleError, ValueError, KeyError, ConnectionError) as error:
+        except (EcoscaleError, ValueError, ConnectionError) as error:
             print(f"refused: {error}", flush=True)
         print("disconnected", flush=True)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from protocol import write_description, write_packet
 
+from ecoscale import EcoscaleError
 from ecoscale.formats.long_records import open_long_record
 
 PACKET_SECONDS = 0.1
@@ -55,6 +56,12 @@ def hang_up(connection) -> None:
     peer.close()
 
 
+def stretch(text: str) -> tuple[float, float]:
+    """`40:60` as numbers."""
+    begin, end = text.split(":")
+    return float(begin), float(end)
+
+
 def main() -> None:
     """Play one record once."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -62,10 +69,16 @@ def main() -> None:
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, default=5555)
     options.add_argument("--speed", type=float, default=1.0, help="times as fast as it was recorded")
-    options.add_argument("--cut", help="FROM:TO in seconds: cut the connection, and lose what lies between")
+    options.add_argument(
+        "--cut", type=stretch, help="FROM:TO in seconds: cut the connection, and lose what lies between"
+    )
     chosen = options.parse_args()
-    cut = tuple(float(second) for second in chosen.cut.split(":")) if chosen.cut else None
-    play(chosen.record, chosen.host, chosen.port, chosen.speed, cut)
+    try:
+        play(chosen.record, chosen.host, chosen.port, chosen.speed, chosen.cut)
+    except EcoscaleError as error:
+        options.exit(1, f"{error}\n")
+    except ConnectionError as error:
+        options.exit(1, f"{error}: is the receiver running on {chosen.host}:{chosen.port}?\n")
 
 
 if __name__ == "__main__":

@@ -7,104 +7,25 @@ cannot be appended to: its rows are collected in `findings.parquet.partial`, one
 from __future__ import annotations
 
 import csv
-import io
 import json
+from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ecoscale.errors import MissingExtraError, ResultsError
-from ecoscale.reading import Failure
+from ecoscale.result_rows import FORMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    import io
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from ecoscale.ecg import ECG
-    from ecoscale.inference import Classifier, Prediction
+    from ecoscale.inference import Classifier
     from ecoscale.reading import Readable
-
-    Result = tuple[ECG, Prediction] | Failure
-
-ResultsFormat = Literal["json", "csv", "parquet"]
+    from ecoscale.result_rows import Result, ResultsFormat
 
 ROWS_AT_ONCE = 4096
 """Rows of a Parquet file that are in memory together, and make a row group."""
-
-
-class JSONLines:
-    """One object a line."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = list(names)
-
-    @property
-    def header(self) -> str:
-        """What a file begins with."""
-        return ""
-
-    def line(self, result: Result) -> str:
-        """A result as text that ends in a newline."""
-        about = result if isinstance(result, Failure) else result[1]
-        # In ASCII, which every terminal, pipe and file name can carry.
-        return json.dumps(about.to_dict()) + "\n"
-
-    def fields(self, line: str) -> dict[str, Any]:
-        """`source`, `record` and, for a recording that could not be classified, `error` of a line."""
-        return json.loads(line)
-
-
-class CSVRows(JSONLines):
-    """A header and one row a recording: probability and decision for each finding, warnings joined by a bar."""
-
-    @property
-    def columns(self) -> list[str]:
-        """Names of the columns."""
-        findings = (f"{name}_{what}" for name in self.names for what in ("probability", "present"))
-        return ["source", "record", *findings, "warnings", "error", "bundle"]
-
-    @property
-    def header(self) -> str:
-        """What a file begins with."""
-        return _csv_line(self.columns)
-
-    def line(self, result: Result) -> str:
-        """A result as text that ends in a newline."""
-        row = result_row(result)
-        for name, value in row.items():
-            if isinstance(value, float):
-                row[name] = f"{value:.6f}"
-            elif isinstance(value, bool):
-                row[name] = int(value)
-        row["warnings"] = " | ".join(row["warnings"])
-        return _csv_line([row.get(column, "") for column in self.columns])
-
-    def fields(self, line: str) -> dict[str, Any]:
-        """`source`, `record` and, for a recording that could not be classified, `error` of a line."""
-        (values,) = csv.reader(io.StringIO(line, newline=""))
-        return {name: value for name, value in zip(self.columns, values, strict=True) if value}
-
-
-class ParquetRows(JSONLines):
-    """The rows of a Parquet file, an object a line until they become one."""
-
-    def line(self, result: Result) -> str:
-        """A result as text that ends in a newline."""
-        return json.dumps(result_row(result)) + "\n"
-
-
-FORMS: dict[ResultsFormat, type[JSONLines]] = {"json": JSONLines, "csv": CSVRows, "parquet": ParquetRows}
-
-
-def result_row(result: Result) -> dict[str, Any]:
-    """A result as one row: for each finding `NAME_probability`, to six decimals, and `NAME_present`."""
-    if isinstance(result, Failure):
-        return result.to_dict() | {"warnings": []}
-    prediction = result[1]
-    row: dict[str, Any] = {"source": prediction.source, "record": prediction.record}
-    for name, finding in prediction.findings.items():
-        row[f"{name}_probability"] = round(finding.probability, 6)
-        row[f"{name}_present"] = finding.present
-    return row | {"warnings": list(prediction.warnings), "bundle": prediction.bundle}
 
 
 def run_settings(
@@ -131,11 +52,14 @@ def run_settings(
 def earlier_run(path: Path) -> dict[str, Any] | None:
     """The settings of the run that wrote the results at `path`, and `complete`; None where none is known."""
     try:
-        return json.loads(_run_file(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        earlier = json.loads(_run_file(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise ResultsError(f"{_run_file(path)}: cannot be read ({error}); delete it, and start anew") from error
+    if not isinstance(earlier, dict) or not {"complete", "prevalence", "prevalence_estimated"} <= earlier.keys():
+        raise ResultsError(f"{_run_file(path)}: does not hold the settings of a run; delete it, and start anew")
+    return earlier
 
 
 class ResultsFile:
@@ -152,26 +76,29 @@ class ResultsFile:
         self._form = FORMS[settings["format"]](list(settings["thresholds"]))
         self._lines = path.with_name(f"{path.name}.partial") if settings["format"] == "parquet" else path
         self._done: set[str] = set()
-        self._stream: IO[bytes]
+        self._stream: io.FileIO
 
     @classmethod
     def begin(cls, path: Path, settings: dict[str, Any]) -> Self:
         """A new file; what was there is overwritten, unless it is what an interrupted run left.
 
-        Raises `ResultsError` then, and `MissingExtraError` for Parquet without pyarrow.
+        Raises `ResultsError` then, and where another run is writing it, and `MissingExtraError` for Parquet without
+        pyarrow.
         """
         file = cls(path, settings)
         _check_format(settings)
         earlier = earlier_run(path)
-        if earlier is not None and not earlier["complete"] and file._lines.exists():
-            raise ResultsError(
-                f"{path}: a run that was interrupted left its results here; go on with --resume, or delete {path.name} "
-                f"and {_run_file(path).name} to start anew"
-            )
+        left = earlier is not None and not earlier["complete"] and file._lines.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
-        file._stream = file._lines.open("wb")
-        file._write(file._form.header)
-        file._note(complete=False)
+        with file._opened():
+            if left:
+                raise ResultsError(
+                    f"{path}: a run that was interrupted left its results here; go on with --resume, or delete "
+                    f"{path.name} and {_run_file(path).name} to start anew"
+                )
+            file._stream.truncate(0)
+            file._note(complete=False)
+            file._write(file._form.header)
         return file
 
     @classmethod
@@ -182,13 +109,14 @@ class ResultsFile:
         same as in an undisturbed run, and so are their results, to the last bit. With `retry_failed`, recordings that
         could not be classified are dropped from the file, to be tried again.
 
-        Raises `ResultsError` if the settings differ, or if it is not known which they were.
+        Raises `ResultsError` if the settings differ, if it is not known which they were, if a line is no result, and
+        where another run is writing the file.
         """
         file = cls(path, settings)
         _check_format(settings)
         earlier = earlier_run(path)
         if earlier is None:
-            if path.exists():
+            if path.exists() and path.stat().st_size:
                 raise ResultsError(
                     f"{path}: {_run_file(path).name} is not beside it, so how it was made is not known; leave out "
                     "--resume to overwrite it"
@@ -201,8 +129,9 @@ class ResultsFile:
         if not file._lines.exists():
             file._note(complete=True)  # nothing was left to lose
             return cls.begin(path, settings)
-        file._keep(None if earlier["complete"] else batch_size, retry_failed)
-        file._note(complete=False)
+        with file._opened():
+            file._keep(None if earlier["complete"] else batch_size, retry_failed)
+            file._note(complete=False)
         return file
 
     def is_done(self, recording: Readable) -> bool:
@@ -210,36 +139,52 @@ class ResultsFile:
         return _key(str(recording.path), recording.record) in self._done
 
     def written(self, results: Iterable[Result]) -> Iterator[Result]:
-        """Write each result, and hand it on; the file is complete when there are no more."""
+        """Write each result, and hand it on; the file is complete when there are no more.
+
+        Raises `ResultsError` where it cannot be written, as on a full disk: what was written before stays.
+        """
         with self._stream:
             for result in results:
                 self._write(self._form.line(result))
                 self.n_written += 1
                 yield result
+            if self.settings["format"] == "parquet":
+                with _said_of(self.path):
+                    self._lines_to_parquet()
         if self.settings["format"] == "parquet":
-            self._lines_to_parquet()
+            self._lines.unlink()
         self._note(complete=True)
 
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        """The file to add to, opened for this run alone; closed where something is wrong with it."""
+        self._stream = _open_alone(self._lines)
+        try:
+            yield
+        except BaseException:
+            self._stream.close()
+            raise
+
     def _write(self, text: str) -> None:
-        self._stream.write(text.encode("utf-8", "backslashreplace"))
-        self._stream.flush()
+        data = text.encode("utf-8", "backslashreplace")
+        with _said_of(self._lines):
+            while data:
+                data = data[self._stream.write(data) :]
 
     def _note(self, *, complete: bool) -> None:
         partial = self.path.with_name(f"{self.path.name}.run.json.partial")
-        partial.write_text(json.dumps(self.settings | {"complete": complete}, indent=1) + "\n", encoding="utf-8")
-        partial.replace(_run_file(self.path))
+        with _said_of(_run_file(self.path)):
+            partial.write_text(json.dumps(self.settings | {"complete": complete}, indent=1) + "\n", encoding="utf-8")
+            partial.replace(_run_file(self.path))
 
     def _refuse_other(self, earlier: dict[str, Any]) -> None:
         # Through JSON, as the other has been.
         settings = json.loads(json.dumps(self.settings))
-        differing = [name for name in settings if earlier.get(name) != settings[name]]
+        differing = [said for name in settings for said in _differences(name, earlier.get(name), settings[name])]
         if differing:
-            said = "; ".join(
-                f"{name} is {_short(earlier.get(name))}, now {_short(settings[name])}" for name in differing
-            )
             raise ResultsError(
-                f"{self.path}: its results were made otherwise ({said}); run it as before, or choose another file for "
-                "--output"
+                f"{self.path}: its results were made otherwise ({'; '.join(differing)}); run it as before, or choose "
+                "another file for --output"
             )
 
     def _keep(self, batch_size: int | None, retry_failed: bool) -> None:
@@ -248,23 +193,26 @@ class ResultsFile:
         kept: list[tuple[str, str]] = []
         failed: set[str] = set()
         header = self._form.header.encode()
-        for end, line in _whole_lines(self._lines):
-            if not ends and header and line == header:
+        for number, (end, line) in enumerate(_whole_lines(self._lines), start=1):
+            if header and number == 1:
+                if line != header:
+                    raise ResultsError(
+                        f"{self._lines}: its first line is {line[:60]!r}; expected the header that was written, "
+                        f"{header[:60]!r}: was it saved by another program? Choose another file for --output"
+                    )
                 ends.append(end)
                 continue
-            fields = self._form.fields(line.decode())
-            kept.append((fields["source"], fields.get("record", "")))
-            if "error" in fields:
-                failed.add(_key(*kept[-1]))
+            source, record, is_failure = self._said(number, line)
+            kept.append((source, record))
+            if is_failure:
+                failed.add(_key(source, record))
             ends.append(end)
         first = 1 if header and ends else 0
         if batch_size is not None:
             kept = kept[: len(kept) // batch_size * batch_size]
+        self._stream.truncate(ends[first + len(kept) - 1] if first + len(kept) else 0)
         if header and not ends:
-            self._lines.write_bytes(header)
-        else:
-            with self._lines.open("r+b") as stream:
-                stream.truncate(ends[first + len(kept) - 1] if first + len(kept) else 0)
+            self._write(self._form.header)
         keys = [_key(*each) for each in kept]
         failed &= set(keys)
         if retry_failed and failed:
@@ -274,18 +222,29 @@ class ResultsFile:
         # A recording that is alone in its file is asked for without a name.
         self._done = {_key(*each) for each in kept} | {_key(source, None) for source, _ in kept}
         self.n_done, self.n_failed = len(kept), len(failed)
-        self._stream = self._lines.open("ab")
+
+    def _said(self, number: int, line: bytes) -> tuple[str, str, bool]:
+        """Source and record of a line, and whether it is that of a recording which could not be classified."""
+        try:
+            fields = self._form.fields(line.decode())
+            return fields["source"], fields.get("record", ""), "error" in fields
+        except (ValueError, KeyError, TypeError, AttributeError, csv.Error):
+            raise ResultsError(
+                f"{self._lines}: line {number} is {line[:60]!r}, which is no result of ecoscale; take the line out, "
+                "and what it was of is classified again, or choose another file for --output"
+            ) from None
 
     def _drop(self, failed: set[str]) -> None:
         partial = self.path.with_name(f"{self.path.name}.kept")
         header = self._form.header.encode()
         with partial.open("wb") as stream:
-            for number, (_, line) in enumerate(_whole_lines(self._lines)):
-                is_header = bool(header) and not number
-                fields = {} if is_header else self._form.fields(line.decode())
-                if is_header or _key(fields["source"], fields.get("record", "")) not in failed:
+            for number, (_, line) in enumerate(_whole_lines(self._lines), start=1):
+                is_header = bool(header) and number == 1
+                if is_header or _key(*self._said(number, line)[:2]) not in failed:
                     stream.write(line)
+        self._stream.close()
         partial.replace(self._lines)
+        self._stream = _open_alone(self._lines)
 
     def _lines_to_parquet(self) -> None:
         import pyarrow
@@ -309,16 +268,22 @@ class ResultsFile:
                     row["source"], row["record"] = _plain(row["source"]), _plain(row["record"])
                 writer.write_table(pyarrow.Table.from_pylist(rows, schema))
         partial.replace(self.path)
-        self._lines.unlink()
 
     def _parquet_to_lines(self) -> None:
         import pyarrow.parquet
 
         partial = self.path.with_name(f"{self.path.name}.kept")
         with partial.open("w", encoding="utf-8") as stream:
-            for batch in pyarrow.parquet.ParquetFile(self.path).iter_batches(ROWS_AT_ONCE):
-                for row in batch.to_pylist():
-                    stream.write(json.dumps({name: value for name, value in row.items() if value is not None}) + "\n")
+            try:
+                for batch in pyarrow.parquet.ParquetFile(self.path).iter_batches(ROWS_AT_ONCE):
+                    for row in batch.to_pylist():
+                        known = {name: value for name, value in row.items() if value is not None}
+                        stream.write(json.dumps(known) + "\n")
+            except (OSError, ValueError) as error:  # pyarrow's are children of these
+                raise ResultsError(
+                    f"{self.path}: cannot be read as the Parquet that was written ({error}); leave out --resume to "
+                    "overwrite it"
+                ) from error
         partial.replace(self._lines)
 
 
@@ -328,6 +293,35 @@ def _check_format(settings: dict[str, Any]) -> None:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
             raise MissingExtraError("writing Parquet", "pyarrow", "data") from None
+
+
+def _open_alone(path: Path) -> io.FileIO:
+    """A file to add to, which no other run is writing. Raises `ResultsError` where one is."""
+    stream = path.open("ab", buffering=0)
+    # Windows has no fcntl, and some network drives have no locks.
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.close()
+            raise ResultsError(
+                f"{path}: another run is writing it; wait for its end, or choose another file for --output"
+            ) from None
+    return stream
+
+
+@contextmanager
+def _said_of(path: Path) -> Iterator[None]:
+    """Turns the system's error on writing, such as that of a full disk, into one that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise ResultsError(
+            f"{path}: cannot be written ({error.strerror or error}); what was written before is kept: when there is "
+            "room, the same command with --resume goes on"
+        ) from error
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -357,10 +351,12 @@ def _plain(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _csv_line(values: Iterable[object]) -> str:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerow(values)
-    return stream.getvalue()
+def _differences(name: str, earlier: object, now: object) -> list[str]:
+    """What differs in a setting: of thresholds and the like, those findings only."""
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        keys = [key for key in earlier | now if earlier.get(key) != now.get(key)]
+        return [f"{name} of {key} is {_short(earlier.get(key))}, now {_short(now.get(key))}" for key in keys]
+    return [] if earlier == now else [f"{name} is {_short(earlier)}, now {_short(now)}"]
 
 
 def _short(value: object) -> str:

@@ -108,7 +108,7 @@ class Stream:
             raise SignalError(f"{SOURCE}: the hop is {hop!r} s; expected at least one sample")
         if not (np.isfinite(tolerance) and tolerance > 0):
             raise SignalError(f"{SOURCE}: the tolerance is {tolerance!r} s; expected a positive number")
-        if not 1 <= persistence[0] <= persistence[1]:
+        if len(persistence) != 2 or not 1 <= persistence[0] <= persistence[1]:
             raise SignalError(f"{SOURCE}: the persistence is {persistence}; expected (k, n) with 1 <= k <= n")
         self.classifier, self.rate, self.leads, self.hop = classifier, float(rate), tuple(names), float(hop)
         self.tolerance, self.persistence = float(tolerance), persistence
@@ -146,7 +146,7 @@ class Stream:
         it they count from the first sample. Raises `SignalError` for another shape, and for a `time` before the last
         sample.
         """
-        chunk = np.asarray(samples)
+        chunk = self._numbers(samples)
         if chunk.ndim == 1:
             chunk = chunk[None] if len(self.leads) == 1 else chunk[:, None]
         if chunk.ndim != 2 or len(chunk) != len(self.leads) or chunk.dtype.kind not in "iuf":
@@ -155,9 +155,19 @@ class Stream:
                 f"({len(self.leads)}, n), a row for each of {', '.join(self.leads)}"
             )
         found = [] if time is None else self._until(float(time))
-        if self._factor != 1:
-            chunk = chunk * self._factor
-        return [*found, *self._take(chunk)]
+        with np.errstate(over="ignore"):  # what no float32 holds is no voltage: infinite, and so missing
+            return [*found, *self._take((chunk * self._factor).astype(np.float32, copy=False))]
+
+    def _numbers(self, samples: ArrayLike) -> NDArray:
+        """What is pushed as an array; what is masked is missing."""
+        try:
+            if isinstance(samples, np.ma.MaskedArray) and samples.dtype.kind in "iuf":
+                return np.ma.filled(samples.astype(float), np.nan)
+            return np.asarray(samples)
+        except ValueError as error:
+            raise SignalError(
+                f"{SOURCE}: the samples are no array ({error}); expected as many of each of {', '.join(self.leads)}"
+            ) from error
 
     def gap(self, seconds: float) -> list[LiveWindow]:
         """Declare that so many seconds passed without samples; give the windows that end in them.

@@ -103,12 +103,16 @@ def process(tmp_path):
 
     def start(*arguments, code=None, **options):
         program = ["-c", code] if code else ["-m", "ecoscale"]
-        return subprocess.Popen(
-            [sys.executable, *program, *map(str, arguments)],
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path} | options,
-            env=os.environ | {"PYTHONPATH": str(SOURCE), "COLUMNS": "100", "NO_COLOR": "1"},
-            # A shell's background job ignores Ctrl-C, and so would what the tests start from there.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        # A shell's background job ignores Ctrl-C, and so would what the tests start from there. Set here and not in the
+        # child, which may not run Python between fork and exec: torch's threads may have held a lock.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                [sys.executable, *program, *map(str, arguments)],
+                **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path} | options,
+                env=os.environ | {"PYTHONPATH": str(SOURCE), "COLUMNS": "100", "NO_COLOR": "1"},
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     return start

@@ -354,3 +354,15 @@ def test_of_many_findings_the_table_says_which_an_ecg_shows(run, ecgs):
     for line in run("predict", ecgs, "--bundle", "statements", "--format", "json").stdout.splitlines():
         for name, finding in json.loads(line)["findings"].items():
             assert (f"{titles[name]} {finding['probability']:.3f}" in shown) == finding["present"]
+
+
+def test_a_day_among_the_records_is_not_read_into_memory_but_refused(run, ecgs, bundle, tmp_path):
+    header = (ecgs / "good-AF.hea").read_text().replace("500 5000", f"500 {24 * 3600 * 500}", 1)
+    (tmp_path / "day.hea").write_text(header.replace("good-AF.dat", "day.dat"))
+    with (tmp_path / "day.dat").open("wb") as file:
+        file.truncate(24 * 3600 * 500 * 12 * 2)  # it takes no room: no byte is written
+    result = run("predict", tmp_path, ecgs, "--bundle", bundle, "--format", "json")
+    assert result.exit_code == 1
+    (refused,) = [json.loads(line) for line in result.stdout.splitlines() if "error" in json.loads(line)]
+    assert refused["error"].startswith(f"{tmp_path / 'day.hea'}: 24.0 h long; expected at most 1 h")
+    assert "ecoscale timeline" in refused["error"]

@@ -1,8 +1,10 @@
 """`ecoscale predict --resume`: what an interrupted run left is gone on with, nothing twice and nothing lost."""
 
+import contextlib
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 
@@ -114,9 +116,9 @@ def test_a_complete_run_is_resumed_with_the_recordings_that_came_since(run, ecgs
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--threshold", "AF=0.3"), "thresholds is "),
+        (("--threshold", "AF=0.3"), "(thresholds of AF is 0.5, now 0.3)"),
         (("--format", "json"), 'format is "csv", now "json"'),
-        (("--rate", "500", "--unit", "mV"), "options is {}, now "),
+        (("--rate", "500", "--unit", "mV"), "options of rate is null, now 500.0"),
         (("--bundle", "six-findings"), 'bundle is "cheap 1", now "six-findings'),
     ],
 )
@@ -129,6 +131,92 @@ def test_a_file_made_otherwise_is_refused(run, ecgs, bundle, tmp_path, options, 
     assert message in result.stderr
     assert "run it as before, or choose another file for --output" in result.stderr
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_line_that_is_no_result_is_refused_by_its_number_and_redone_where_it_is_taken_out(
+    run, ecgs, bundle, tmp_path, suffix
+):
+    path, options = tmp_path / f"found.{suffix}", ("--bundle", bundle, "--output")
+    run("predict", ecgs, *options, path)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], "edited\n", *lines[3:]]))
+    refused = run("predict", ecgs, *options, path, "--resume")
+    assert refused.exit_code == 2
+    assert f"{path}: line 3 is b'edited\\n', which is no result of ecoscale; take the line out" in refused.stderr
+    path.write_text("".join([*lines[:2], *lines[3:]]))
+    assert run("predict", ecgs, *options, path, "--resume").exit_code == 0
+    assert sorted(path.read_text().splitlines(keepends=True)) == sorted(lines)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "message"),
+    [
+        ("csv", "source;record\r\n", "its first line is b'source;record"),
+        ("parquet", "PAR1", "cannot be read as the Parquet that was written"),
+    ],
+)
+def test_a_file_that_was_altered_is_refused(run, ecgs, bundle, tmp_path, suffix, text, message):
+    path, options = tmp_path / f"found.{suffix}", ("--bundle", bundle, "--output")
+    run("predict", ecgs, *options, path)
+    path.write_text(text)
+    refused = run("predict", ecgs, *options, path, "--resume")
+    assert refused.exit_code == 2
+    assert f"{path}: {message}" in refused.stderr
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '"complete"', "{"])
+def test_settings_that_are_none_are_refused(run, ecgs, bundle, tmp_path, text):
+    path = tmp_path / "found.csv"
+    (tmp_path / "found.csv.run.json").write_text(text)
+    for resume in ([], ["--resume"]):
+        refused = run("predict", ecgs, "--bundle", bundle, "--output", path, *resume)
+        assert refused.exit_code == 2
+        assert "found.csv.run.json: " in refused.stderr
+        assert "; delete it, and start anew" in refused.stderr
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_runs_do_not_write_one_file(process, run, ecgs, exams, bundle, tmp_path, last, resume):
+    path = tmp_path / "found.jsonl"
+    options = ("--bundle", bundle, "--output", path, "--batch-size", "1")
+    first = process("predict", exams, last, *options)
+    while lines_in(path) < 8:
+        assert first.poll() is None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            first.wait(timeout=SETTLED)
+    before = path.read_bytes()
+    second = run("predict", ecgs, *options, *(["--resume"] if resume else []))
+    first.kill()
+    first.communicate()
+    assert second.exit_code == 2
+    assert f"{path}: another run is writing it; wait for its end" in second.stderr
+    assert path.read_bytes().startswith(before)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_full_disk_is_said_and_gone_on_from_when_there_is_room(run, exams, bundle, tmp_path, suffix):
+    path, other = tmp_path / f"found.{suffix}", tmp_path / f"undisturbed.{suffix}"
+    arguments = ("predict", exams, "--bundle", bundle, "--batch-size", "2", "--output")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        full = run(*arguments, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert full.exit_code == 2
+    assert f"{begun(path)}: cannot be written (" in full.stderr
+    assert "the same command with --resume goes on" in full.stderr
+    assert "were done before" in run(*arguments, path, "--resume").stderr
+    run(*arguments, other)
+    assert content(path) == content(other)
+
+
+def test_an_empty_file_of_unknown_origin_holds_nothing_to_lose(run, ecgs, bundle, tmp_path):
+    path = tmp_path / "found.csv"
+    path.touch()
+    assert run("predict", ecgs, "--bundle", bundle, "--output", path, "--resume").exit_code == 0
+    assert lines_in(path) == 4
 
 
 def test_a_file_of_unknown_origin_is_refused(run, ecgs, bundle, tmp_path):

@@ -83,6 +83,15 @@ def test_a_reader_that_goes_away_ends_it_without_a_traceback(waiting):
     started.stderr.close()
 
 
+def test_a_service_without_standard_output_writes_its_file(process, ecgs, bundle, tmp_path):
+    code = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-m', 'ecoscale', *sys.argv[1:]])"
+    path = tmp_path / "found.csv"
+    arguments = ("predict", ecgs, "--bundle", bundle, "--output", path)
+    status, _, errors = ended(process(*arguments, code=code))
+    assert (status, errors) == (0, "")
+    assert path.read_text().count("\n") == 4
+
+
 def test_an_unknown_bundle_is_one_message_and_status_2(process, ecgs):
     status, output, errors = ended(process("predict", ecgs, "--bundle", "nosuch"))
     assert (status, output) == (2, "")

@@ -106,6 +106,11 @@ def test_damaged_recordings_in_a_folder_are_given_so_that_they_are_not_passed_ov
             recording.read()
 
 
+def test_a_pipe_in_a_folder_is_not_waited_for(folder):
+    os.mkfifo(folder / "b" / "device.hea")
+    assert "device.hea" not in [recording.path.name for recording in find_recordings([folder])]
+
+
 def test_a_recording_is_read_with_what_its_file_does_not_state(folder):
     recording = Recording(folder / "signals.npy")
     assert recording.read(rate=500, unit="mV", leads=LEADS).n_samples == 500

@@ -144,9 +144,15 @@ class TestSegments:
     @pytest.mark.parametrize(
         ("old", "new", "message"),
         [
-            ("s_0001 2000", "s_0001 1999", "segment s_0001 has 2000 samples by its own header; expected 1999"),
+            (
+                "s_0001 2000\n~ 1000",
+                "s_0001 1999\n~ 1001",
+                "s_0001 has 2000 samples by its own header; expected 1999",
+            ),
             ("s_0001 2000", "s_0009 2000", "s.hea: segment s_0009: .*cannot be read"),
             ("3 250 5350", "3 360 5350", "its segments have 250 Hz, and the header of them all says 360"),
+            ("3 250 5350", "3 250 5351", "states 5351 samples, and its segments have 5350 together"),
+            ("s_0001 2000\n~ 1000\ns_0002 2350", "~ 3000\n~ 2000\n~ 350", "all 4 segments of the WFDB record are gaps"),
             ("s/4", "s/5", "announces 5 segments, and 4 lines follow"),
             ("~ 1000", "~ many", "segment 3 in the WFDB header is '~ many'; expected 'RECORD N_SAMPLES'"),
         ],
@@ -166,6 +172,7 @@ class TestSegments:
         ("", None),
         ("noon", None),
         ("25:00:00", None),
+        ("9:30", None),
     ],
 )
 def test_the_start_is_a_date_with_time_a_time_or_not_known(text, expected):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -44,9 +45,9 @@ class _Verbs(TyperGroup):
         except OSError as error:
             # Without a file it is a bug, or the reader of a pipe that went away, which typer knows how to end.
             if error.filename is None:
-                if error.errno != errno.ENOSPC:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                     raise
-                _end(f"{error.strerror}")
+                _end(f"{error.strerror}; what was being written is not complete: make room, and run it again")
             _end(f"{error.filename}: {error.strerror}")
 
 
@@ -92,6 +93,9 @@ def main(
     ] = False,
 ) -> None:
     """Options of the command itself."""
+    # A service may be started with neither, and what is printed then is not wanted.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A file's name may hold what the terminal's encoding does not.

@@ -9,7 +9,8 @@ from typing import IO, TYPE_CHECKING
 from ecoscale.cli._output import Format, console_on, open_output
 from ecoscale.findings import DISCLAIMER
 from ecoscale.inference import Failure
-from ecoscale.results import CSVRows, JSONLines, ResultsFile
+from ecoscale.result_rows import CSVRows, JSONLines
+from ecoscale.results import ResultsFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
     from ecoscale.ecg import ECG
     from ecoscale.inference import Prediction
-
-    Result = tuple[ECG, Prediction] | Failure
+    from ecoscale.result_rows import Result
 
 ROWS_AT_ONCE = 32
 """Rows of the table that are printed together: a long one appears as it grows."""

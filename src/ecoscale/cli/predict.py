@@ -34,6 +34,10 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as of every command that it ends."""
 
 
+LONGEST_SECONDS = 3600.0
+"""Longer recordings are refused: a day in memory may be more than there is, and the end of the whole run."""
+
+
 def predict(
     paths: Annotated[
         list[str],
@@ -125,7 +129,7 @@ def predict(
     load = partial(Classifier.load, bundle, threads=threads, precision=None if precision is None else precision.value)
     classifier = load(thresholds=thresholds, prevalence=shares)
     # A bundle for a watch reads what a watch writes.
-    reading = options | {"fewer_leads": set(classifier.preparation.leads) != set(LEADS)}
+    reading = options | {"fewer_leads": set(classifier.preparation.leads) != set(LEADS), "longest": LONGEST_SECONDS}
 
     def recordings() -> Iterator[Recording]:
         for recording in find_recordings(paths, tables={"rate", "unit"} <= options.keys()):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ecoscale.errors import FormatError
 from ecoscale.formats.leads import canonical_lead, canonical_leads, name_channels, twelve_lead_ecg
-from ecoscale.formats.quantities import agreed_rate, millivolts, refuse_other_unit, required_millivolts
+from ecoscale.formats.quantities import agreed_rate, millivolts, refuse_longer, refuse_other_unit, required_millivolts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,7 @@ def read_npy(
     unit: str | None = None,
     leads: Sequence[str] | None = None,
     fewer_leads: bool = False,
+    longest: float | None = None,
 ) -> ECG:
     """Read `(leads, samples)` or `(samples, leads)`; which of the two, the number of leads given decides.
 
@@ -42,6 +43,7 @@ def read_npy(
     objects are never loaded.
     """
     mapped = open_npy(path, source=source, record=record, rate=rate, unit=unit, leads=leads)
+    refuse_longer(mapped.rows.shape[1], mapped.rate, longest, source)
     return _ecg(mapped, np.array(mapped.rows, dtype=np.float64), source, fewer_leads)
 
 

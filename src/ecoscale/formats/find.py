@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import EcoscaleError
-from ecoscale.formats import arrays, code_hdf5, dicom, sph_hdf5, wfdb_record
+from ecoscale.formats import arrays, code_hdf5, dicom, sph_hdf5, wfdb_header
 from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg, text_of
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ def _read_exams(path: Path, members: list[Recording]) -> Iterator[ECG | Ecoscale
     try:
         with code_hdf5.open_exams(path) as file:
             for recording in members:
-                # It always has the twelve.
-                options = {name: value for name, value in recording.options.items() if name != "fewer_leads"}
+                # It always has the twelve, and a few seconds.
+                needless = ("fewer_leads", "longest")
+                options = {name: value for name, value in recording.options.items() if name not in needless}
                 yield _outcome(partial(file.read, recording.record, **options))
     except EcoscaleError as error:  # the file as a whole
         yield from [error] * len(members)
@@ -113,12 +115,14 @@ def _at(path: str | Path, tables: bool, *, matched: bool = False) -> Iterator[Re
     if content is Content.HDF5:
         yield from _exams(path, named=True)
         return
-    if content in (Content.BINARY, Content.TEXT, None) and (header := wfdb_record.header_beside(path)):
+    if content in (Content.BINARY, Content.TEXT, None) and (header := wfdb_header.header_beside(path)):
         path = header
     yield Recording(path)
 
 
 def _in_folder(path: Path, tables: bool) -> Iterator[Recording]:
+    if _is_special(path):
+        return
     content, head = _content(path)
     if content is Content.HDF5:
         yield from _exams(path, named=False)
@@ -131,6 +135,14 @@ def _in_folder(path: Path, tables: bool) -> Iterator[Recording]:
         or (tables and content is Content.TEXT and arrays.looks_like_table(text_of(head)))
     ):
         yield Recording(path)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is a pipe, socket or device, which may be waited for without end; not a link that leads nowhere."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116  (Path.stat takes twice as long)
+    except OSError:
+        return False
 
 
 def _exams(path: Path, *, named: bool) -> Iterator[Recording]:

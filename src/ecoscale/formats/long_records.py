@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecoscale.formats import arrays, wfdb_record, wfdb_segments
+from ecoscale.formats import arrays, wfdb_header, wfdb_record, wfdb_segments
 from ecoscale.formats.leads import twelve_lead_ecg
 from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg
 
@@ -119,10 +119,10 @@ def _header_or_content(path: Path) -> tuple[Path | None, Content | None]:
         with path.open("rb") as file:
             content = content_of(file.read(HEAD_BYTES))
     except (OSError, ValueError):
-        return wfdb_record.header_beside(path), None
+        return wfdb_header.header_beside(path), None
     if content is Content.WFDB_HEADER:
         return path, content
-    return (wfdb_record.header_beside(path) if content in (Content.BINARY, Content.TEXT) else None), content
+    return (wfdb_header.header_beside(path) if content in (Content.BINARY, Content.TEXT) else None), content
 
 
 def _wfdb(header: Path, described: wfdb_record.Described, source: str) -> LongRecord:
@@ -185,10 +185,11 @@ def parse_clock(text: str) -> datetime | time | None:
     words = text.split()
     if not words:
         return None
-    hour, *rest = words[0].split(":")
+    parts = words[0].split(":")
     at = None
-    with suppress(ValueError):
-        at = time.fromisoformat(":".join([hour.zfill(2), *(part.zfill(2) for part in rest)]))
+    if len(parts) == 3:
+        with suppress(ValueError):
+            at = time.fromisoformat(":".join(part.zfill(2) for part in parts))
     if at is None or len(words) == 1:
         return at
     with suppress(ValueError):

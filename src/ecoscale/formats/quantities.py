@@ -1,4 +1,4 @@
-"""Units and rates: what a file states, what the caller states, and that the two agree."""
+"""Units, rates and lengths: what a file states, what the caller states, and that the two agree."""
 
 from __future__ import annotations
 
@@ -51,6 +51,15 @@ def agreed_rate(stated: float | None, given: float | None, source: str, field: s
             f"{source}: {field} is {stated:g} Hz, but rate={given:g} was given; leave rate out: the file states it"
         )
     return float(rate)
+
+
+def refuse_longer(n_samples: int, rate: float, longest: float | None, source: str) -> None:
+    """Raise `FormatError` for more than `longest` seconds; None: of any length."""
+    if longest is not None and n_samples > longest * rate:
+        raise FormatError(
+            f"{source}: {n_samples / rate / 3600:.1f} h long; expected at most {longest / 3600:g} h, because it would "
+            "be read whole, and its windows averaged: ecoscale timeline reads it in pieces and says what it shows when"
+        )
 
 
 def refuse_other_unit(stated: Iterable[str], given: str | None, source: str, field: str) -> None:

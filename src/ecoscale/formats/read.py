@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecoscale.errors import FormatError
-from ecoscale.formats import arrays, code_hdf5, dicom, hdf5, sph_hdf5, wfdb_record
+from ecoscale.formats import arrays, code_hdf5, dicom, hdf5, sph_hdf5, wfdb_header, wfdb_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def content_of(head: bytes) -> Content:
         return Content.NPY
     if head.translate(None, _OF_TEXT):
         return Content.BINARY
-    return Content.WFDB_HEADER if wfdb_record.is_header(text_of(head)) else Content.TEXT
+    return Content.WFDB_HEADER if wfdb_header.is_header(text_of(head)) else Content.TEXT
 
 
 def text_of(data: bytes) -> str:
@@ -74,6 +74,7 @@ def read_ecg(
     unit: str | None = None,
     leads: Sequence[str] | None = None,
     fewer_leads: bool = False,
+    longest: float | None = None,
 ) -> ECG:
     """Read one recording: all twelve leads in canonical order, in mV.
 
@@ -87,6 +88,8 @@ def read_ecg(
         Samples per second, unit (V, mV, uV, nV) and lead names in the file's order, for files that do not state them.
     fewer_leads
         Whether a recording may have fewer than the twelve leads and those that follow from them, such as a watch's one.
+    longest
+        Seconds beyond which a WFDB record or `.npy` is refused before any of it is in memory; default: of any length.
 
     Raises
     ------
@@ -111,8 +114,8 @@ def read_ecg(
     except OSError as error:
         raise FormatError(f"{source}: the path cannot be followed: {error.strerror}") from error
     if not is_file:
-        if header := wfdb_record.header_beside(path):
-            return wfdb_record.read(header, **options, fewer_leads=fewer_leads)
+        if header := wfdb_header.header_beside(path):
+            return wfdb_record.read(header, **options, fewer_leads=fewer_leads, longest=longest)
         if is_folder:
             raise FormatError(
                 f"{source}: a folder, not a recording; find_recordings lists the recordings in a folder, and knows "
@@ -137,13 +140,13 @@ def read_ecg(
     if content is Content.DICOM:
         return dicom.read(path, **options)
     if content is Content.NPY:
-        return arrays.read_npy(path, **options)
+        return arrays.read_npy(path, **options, longest=longest)
     # A header that is not valid is still called one by its suffix: the error then says what is wrong with it.
     if content is Content.WFDB_HEADER or (content is Content.TEXT and path.suffix == ".hea"):
-        return wfdb_record.read(path, **options)
+        return wfdb_record.read(path, **options, longest=longest)
     # Samples without any mark of their own are those of the record whose header names this file.
-    if header := wfdb_record.header_beside(path):
-        return wfdb_record.read(header, **options)
+    if header := wfdb_header.header_beside(path):
+        return wfdb_record.read(header, **options, longest=longest)
     if content is Content.TEXT:
         try:
             text = text_of(path.read_bytes())

@@ -14,7 +14,7 @@ import numpy as np
 
 from ecoscale.ecg import LEADS
 from ecoscale.errors import EcoscaleError, FormatError
-from ecoscale.formats import wfdb_record
+from ecoscale.formats import wfdb_header, wfdb_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,7 +73,7 @@ class Segments:
 def is_segmented(path: Path) -> bool:
     """Whether a header is that of several segments."""
     try:
-        return wfdb_record.n_segments(wfdb_record.read_text(path)) is not None
+        return wfdb_header.n_segments(wfdb_header.read_text(path)) is not None
     except OSError:
         return False
 
@@ -91,7 +91,7 @@ def open_segments(
 
     Raises `FormatError` for a segment that is missing or of another rate or length than the master header says.
     """
-    master = wfdb_record.parse_master(wfdb_record.read_text(path), source)
+    master = wfdb_header.parse_master(wfdb_header.read_text(path), source)
     if record not in (None, master.record):
         raise FormatError(f"{source}: record {record!r} was asked for; the header is that of {master.record!r}")
     segments = []
@@ -102,12 +102,14 @@ def open_segments(
         else:
             segments.append(_segment(path.parent / f"{name}.hea", n_samples, source, rate, unit, leads))
     described = [segment.described for segment in segments if segment.described is not None]
+    if not described:
+        raise FormatError(f"{source}: all {len(segments)} segments of the WFDB record are gaps; expected samples")
     found = {lead for each in described for lead in each.leads}
     own = {each.rate for each in described}
     stated = {master.rate * each.per_frame for each in described} if master.rate else own
     if len(own | stated) != 1:
         raise FormatError(
-            f"{source}: its segments have {', '.join(f'{value:g}' for value in sorted(own)) or 'no'} Hz, and the "
+            f"{source}: its segments have {', '.join(f'{value:g}' for value in sorted(own))} Hz, and the "
             f"header of them all says {master.rate or 0:g}; expected one rate: read the segments one by one"
         )
     return Segments(

@@ -43,7 +43,7 @@ from ecoscale.errors import DatasetError
 from ecoscale.findings import FINDINGS
 from ecoscale.formats import Recording
 from ecoscale.formats.code_hdf5 import exams
-from ecoscale.formats.wfdb_record import header_beside
+from ecoscale.formats.wfdb_header import header_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
