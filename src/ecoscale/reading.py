@@ -126,9 +126,7 @@ def _outcomes(recordings: Sequence[Readable]) -> Iterator[ECG | Failure]:
                 yield _failure(recording, error)
 
 
-def _with_windows(
-    recording: Readable, ecg: ECG, preparation: Preparation
-) -> tuple[ECG, NDArray[np.float32]] | Failure:
+def _with_windows(recording: Readable, ecg: ECG, preparation: Preparation) -> tuple[ECG, NDArray[np.float32]] | Failure:
     try:
         return ecg, preparation.windows(ecg)
     except EcoscaleError as error:
