@@ -1,7 +1,7 @@
 """Recordings read and prepared while the network classifies those before them: in order, and a few at a time.
 
 By threads, not processes: most of the work is numpy's, which lets go of the interpreter; no signal has to be sent from
-one process to another; and a user's script needs no `if __name__ == "__main__"`. docs/predicting.md has the figures.
+one process to another; and a user's script needs no `if __name__ == "__main__"`.
 """
 
 from __future__ import annotations
