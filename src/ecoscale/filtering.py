@@ -1,6 +1,6 @@
 """Resampling and the zero-phase high-pass as matrix products: `scipy.signal`'s results to float rounding.
 
-A recording of ten seconds takes a third of scipy's time, and `scipy.signal` need not be imported, which takes longer
+A recording of ten seconds takes a sixth of scipy's time, and `scipy.signal` need not be imported, which takes longer
 than reading and classifying one ECG.
 """
 
@@ -138,9 +138,7 @@ class _BothWays(NamedTuple):
     """`(2)`: the state in which a constant 1 leaves nothing behind: its answer is zero from the first sample."""
 
 
-def _filter(
-    signal: NDArray[np.float32], extension: int, both_ways: _BothWays, filtered: NDArray[np.float32]
-) -> None:
+def _filter(signal: NDArray[np.float32], extension: int, both_ways: _BothWays, filtered: NDArray[np.float32]) -> None:
     n_leads, n_samples = signal.shape
     n_extended = n_samples + 2 * extension
     n_blocks = -(-n_extended // BLOCK)

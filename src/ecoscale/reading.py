@@ -1,7 +1,8 @@
 """Recordings read and prepared while the network classifies those before them: in order, and a few at a time.
 
-By threads, not processes: most of the work is numpy's, which lets go of the interpreter; no signal has to be sent from
-one process to another; and a user's script needs no `if __name__ == "__main__"`. docs/predicting.md has the figures.
+By a thread, not processes: no signal has to be sent from one process to another, and a user's script needs no
+`if __name__ == "__main__"`. By one: the work is many short calls of numpy, and of several threads each waits for the
+interpreter after every one of them. docs/predicting.md has the figures.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ecoscale.errors import EcoscaleError
 from ecoscale.formats import Recording, read_recordings
-from ecoscale.workers import available_cores, in_threads
+from ecoscale.workers import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 READ_AT_ONCE = 8
 """Recordings in one job of a reader: enough that handing it over costs nothing, few enough that memory stays small."""
-
-MOST_READERS = 4
-"""Readers by default at most: more of them wait for the interpreter, which one at a time may have."""
 
 
 class Readable(Protocol):
@@ -81,11 +79,11 @@ def read_prepared(
 ) -> Iterator[PreparedECG | Failure]:
     """Each recording read and prepared, in order, or why it could not be, while the caller works on those before it.
 
-    `workers` threads read (default: one a core, four at most; 0: this one, when asked). They are at most `batch_size`
-    recordings and two jobs each ahead, whatever the number of recordings. The first few are read in this thread: who
-    has no more pays for no others. An HDF5 is opened once for the recordings of it in a job.
+    `workers` threads read (default: one; 0: this one, when asked). They are at most `batch_size` recordings and two
+    jobs each ahead, whatever the number of recordings. The first few are read in this thread: who has no more pays for
+    no others. An HDF5 is opened once for the recordings of it in a job.
     """
-    workers = min(available_cores(), MOST_READERS) if workers is None else workers
+    workers = 1 if workers is None else workers
     at_once = min(READ_AT_ONCE, batch_size)
     waiting = iter(recordings)
     first = list(islice(waiting, at_once))
@@ -126,9 +124,7 @@ def _outcomes(recordings: Sequence[Readable]) -> Iterator[ECG | Failure]:
                 yield _failure(recording, error)
 
 
-def _with_windows(
-    recording: Readable, ecg: ECG, preparation: Preparation
-) -> tuple[ECG, NDArray[np.float32]] | Failure:
+def _with_windows(recording: Readable, ecg: ECG, preparation: Preparation) -> tuple[ECG, NDArray[np.float32]] | Failure:
     try:
         return ecg, preparation.windows(ecg)
     except EcoscaleError as error:

@@ -357,9 +357,7 @@ def _signal_line(line: str, number: int, source: str) -> SignalLine:
     file, form, scale, numbers, name = fields.groups()
     stored = _stored(form) if form else None
     if stored is None:
-        raise wrong(
-            "the format", form or "", f"one of {', '.join(_FORMATS)}, for example '16' or '16+24'"
-        )
+        raise wrong("the format", form or "", f"one of {', '.join(_FORMATS)}, for example '16' or '16+24'")
     if not _FILE_FIELD.fullmatch(file):
         raise wrong("the signal file", file, "a file name beside the header, such as '00001_hr.dat'")
     scaling = _scaling(scale) if scale else (None, None, "mV")
