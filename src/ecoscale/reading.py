@@ -1,8 +1,8 @@
 """Recordings read and prepared while the network classifies those before them: in order, and a few at a time.
 
 By a thread, not processes: no signal has to be sent from one process to another, and a user's script needs no
-`if __name__ == "__main__"`. By one: the work is many short calls of numpy, and of several threads each waits for the
-interpreter after every one of them. docs/predicting.md has the figures.
+`if __name__ == "__main__"`. By one: two were slower on two cores, where the work is many short calls of numpy between
+which they hand the interpreter to each other. docs/predicting.md has the figures.
 """
 
 from __future__ import annotations
