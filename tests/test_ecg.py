@@ -253,6 +253,18 @@ class TestEinthovenResidual:
         broken = with_signal(clean, lambda signal: signal[1, 100:200].fill(np.nan))
         assert max(broken.einthoven_residual().values()) < 0.02
 
+    @given(st.integers(2, 5000), st.floats(-1e3, 1e3), st.integers(0, 9))
+    def test_it_is_the_root_mean_square_of_the_differences(self, n_samples, offset, seed):
+        signal = (np.random.default_rng(seed).normal(size=(12, n_samples)) + offset).astype(np.float32)
+        found = ECG(signal, 500).einthoven_residual()
+        limb = signal[:6].astype(float)
+        limb -= limb.mean(axis=1, keepdims=True)
+        i, ii = limb[:2]
+        implied = {"III": ii - i, "aVR": -(i + ii) / 2, "aVL": i - ii / 2, "aVF": ii - i / 2}
+        for lead, made in implied.items():
+            expected = np.sqrt(np.mean((limb[LEADS.index(lead)] - made) ** 2) / np.mean(limb**2))
+            assert found[lead] == pytest.approx(expected, rel=1e-9)
+
     @pytest.mark.parametrize("leads", [("I", "III", "aVR"), ("V1", "V2", "V3")])
     def test_without_i_and_ii_it_says_nothing(self, leads):
         assert ECG(np.ones((3, 5)), 500, leads).einthoven_residual() == {}
@@ -320,6 +332,16 @@ class TestChecks:
 
     def test_a_pause_shorter_than_a_second_is_not_a_flat_lead(self, clean):
         assert with_signal(clean, lambda signal: signal[8, 1000:1490].fill(0.2)).check() == ()
+
+    @given(st.sampled_from([2.5, 100, 250, 257.5, 500]), st.integers(0, 2000), st.integers(0, 1), st.integers(0, 9))
+    def test_a_rest_of_a_second_is_found_wherever_it_begins(self, rate, begin, longer, seed):
+        length = int(np.ceil(rate)) + longer
+        signal = np.random.default_rng(seed).normal(size=(12, begin + length + 100)).astype(np.float32)
+        signal[5, begin : begin + length] = signal[5, begin]
+        (found,) = [each for each in ECG(signal, rate).check() if each.startswith("flat_lead")]
+        assert f"in aVF {length / rate:.1f} s;" in found
+        signal[5, begin + length // 2] += 1
+        assert "flat_lead" not in codes(ECG(signal, rate))
 
     def test_one_spike_does_not_condemn_the_unit(self, clean):
         assert with_signal(clean, lambda signal: signal[8, 1000:1003].fill(20)).check() == ()

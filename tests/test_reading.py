@@ -9,7 +9,7 @@ import pytest
 
 from ecoscale.datasets.layouts import write_wfdb
 from ecoscale.datasets.synthetic import synthetic_ecg
-from ecoscale.ecg import ECG
+from ecoscale.ecg import ECG, LEADS
 from ecoscale.errors import FormatError
 from ecoscale.formats import find_recordings
 from ecoscale.inference import Classifier, Failure
@@ -117,6 +117,18 @@ def test_a_recording_that_cannot_be_read_keeps_its_place(ecg):
     found = list(read_prepared(recordings, Preparation(), 8, workers=2))
     assert [number for number, each in enumerate(found) if isinstance(each, Failure)] == [30]
     assert found[30] == Failure("memory", "30", "memory: broken")
+
+
+def test_a_recording_that_cannot_be_prepared_keeps_its_place_among_those_read_with_it(ecg):
+    recordings = [Numbered(number, ecg) for number in range(READ_AT_ONCE)]
+    recordings[2].error = FormatError("memory: broken")
+    recordings[5].ecg = ecg.select(["I", "II", "V1"])
+    recordings[6].ecg = ecg.select(LEADS[:6] + LEADS[6:][::-1])
+    found = list(read_prepared(recordings, Preparation(), 32, workers=0))
+    assert [number for number, each in enumerate(found) if isinstance(each, Failure)] == [2, 5]
+    assert "V2" in found[5].error
+    assert found[6].ecg is recordings[6].ecg
+    np.testing.assert_array_equal(found[6].windows, found[7].windows)
 
 
 def test_fewer_than_no_workers_are_refused(classifier):

@@ -1,6 +1,6 @@
 """Resampling and the zero-phase high-pass as matrix products: `scipy.signal`'s results to float rounding.
 
-A recording of ten seconds takes a third of scipy's time, and `scipy.signal` need not be imported, which takes longer
+A recording of ten seconds takes a sixth of scipy's time, and `scipy.signal` need not be imported, which takes longer
 than reading and classifying one ECG.
 """
 

@@ -177,8 +177,8 @@ class Classifier:
         """Read and classify recordings as they come, in order; memory holds about two batches.
 
         Recordings are read and prepared in `workers` threads while the network classifies those before them (default:
-        one a core, four at most, and none for a few recordings; 0: in this thread). Results are the same to the bit
-        whatever their number. One that cannot be read or prepared comes out as a `Failure`, and the others go on.
+        one, and none for a few recordings; 0: in this thread). Results are the same to the bit whatever their number.
+        One that cannot be read or prepared comes out as a `Failure`, and the others go on.
         Raises `ValueError` for a `batch_size` below 1, or `workers` below 0.
         """
         if batch_size < 1:

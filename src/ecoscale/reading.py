@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ecoscale.errors import EcoscaleError
 from ecoscale.formats import Recording, read_recordings
-from ecoscale.workers import available_cores, in_threads
+from ecoscale.workers import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 READ_AT_ONCE = 8
 """Recordings in one job of a reader: enough that handing it over costs nothing, few enough that memory stays small."""
-
-MOST_READERS = 4
-"""Readers by default at most: more of them wait for the interpreter, which one at a time may have."""
 
 
 class Readable(Protocol):
@@ -81,11 +78,11 @@ def read_prepared(
 ) -> Iterator[PreparedECG | Failure]:
     """Each recording read and prepared, in order, or why it could not be, while the caller works on those before it.
 
-    `workers` threads read (default: one a core, four at most; 0: this one, when asked). They are at most `batch_size`
-    recordings and two jobs each ahead, whatever the number of recordings. The first few are read in this thread: who
-    has no more pays for no others. An HDF5 is opened once for the recordings of it in a job.
+    `workers` threads read (default: one; 0: this one, when asked). They are at most `batch_size` recordings and two
+    jobs each ahead, whatever the number of recordings. The first few are read in this thread: who has no more pays for
+    no others. An HDF5 is opened once for the recordings of it in a job.
     """
-    workers = min(available_cores(), MOST_READERS) if workers is None else workers
+    workers = 1 if workers is None else workers
     at_once = min(READ_AT_ONCE, batch_size)
     waiting = iter(recordings)
     first = list(islice(waiting, at_once))

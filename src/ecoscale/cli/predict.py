@@ -78,9 +78,7 @@ def predict(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=0, help="Threads that read and prepare meanwhile; 0: none.", show_default="one a core, at most four"
-        ),
+        typer.Option(min=0, help="Threads that read and prepare meanwhile; 0: none.", show_default="one"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with --output where an interrupted run stopped.")
