@@ -72,35 +72,35 @@ def quantise(
     model = bundle.model.read_bytes()
     expected = _logits(model, data.validation, preparation, progress, "validating fp32")
     quantiser = Quantiser(model, training)
-    tried: list[Integers] = []
+    in_float: tuple[str, ...] = ()
+    figures: tuple[Fidelity, ...] = ()
     for in_float in _layers_in_float(quantiser, training[:DAMAGE_RECORDS], progress):
         integers = quantiser.quantise(in_float)
         what = f"validating int8, {len(in_float)} layers in fp32"
         found = _logits(integers, data.validation, preparation, progress, what)
-        milliseconds = measure_latencies([model, integers], training[:1])
         labels = _refitted(bundle, data.validation_labels, expected, found)
-        tried.append(
-            Integers(
+        figures = _compare(bundle, labels, data, expected, found, accepted_falls)
+        if all(figure.accepted for figure in figures):
+            before, after = measure_latencies([model, integers], training[:1])
+            if after >= before and not even_if_slower:
+                raise BundleError(
+                    f"{bundle.title} takes {after:.3g} ms for one window in 8-bit integers here, and {before:.3g} ms "
+                    "in float, so there is nothing to gain and nothing was written; --even-if-slower writes it for "
+                    "another processor"
+                )
+            made = Integers(
                 labels=labels,
                 in_float=in_float,
                 ranges_from=f"{len(training)} records of {describe_parts(recipe.data.train)}",
                 measured_on=describe_parts(recipe.data.validation),
                 records=len(found),
-                figures=_compare(bundle, labels, data, expected, found, accepted_falls),
-                milliseconds=(milliseconds[0], milliseconds[1]),
+                figures=figures,
+                milliseconds=(before, after),
             )
-        )
-        if all(figure.accepted for figure in tried[-1].figures):
-            if milliseconds[1] >= milliseconds[0] and not even_if_slower:
-                raise BundleError(
-                    f"{bundle.title} takes {milliseconds[1]:.3g} ms for one window in 8-bit integers here, and "
-                    f"{milliseconds[0]:.3g} ms in float, so there is nothing to gain and nothing was written; "
-                    "--even-if-slower writes it for another processor"
-                )
-            return _write(bundle, folder, tried[-1], integers)
+            return _write(bundle, folder, made, integers)
     raise BundleError(
-        f"{bundle.title} loses more in 8-bit integers than is accepted, even with {len(tried[-1].in_float)} layers in "
-        f"float: {'; '.join(map(str, tried[-1].figures))}. Nothing was written"
+        f"{bundle.title} loses more in 8-bit integers than is accepted, even with {len(in_float)} layers in float: "
+        f"{'; '.join(map(str, figures))}. Nothing was written"
     )
 
 

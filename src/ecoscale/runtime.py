@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from os import cpu_count
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from ecoscale.errors import BundleError, MissingExtraError
+from ecoscale.workers import available_cores
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def open_runtime(path: Path, precision: Precision, threads: int | None = None) -
 
     Raises `BundleError` if the runtime cannot load it, and `MissingExtraError` for bf16 without OpenVINO.
     """
-    threads = threads or cpu_count() or 1
+    threads = threads or available_cores()
     return OpenVinoRuntime(path, threads) if precision == "bf16" else OnnxRuntime(path, precision, threads)
 
 

@@ -11,8 +11,9 @@ from ecoscale.export.network import (
     export_weights,
     measure_latencies,
     measure_latency,
+    run_logits,
 )
-from ecoscale.export.quantisation import Quantiser, run_logits
+from ecoscale.export.quantisation import Quantiser
 
 __all__ = [
     "HALVING_TOLERANCE",

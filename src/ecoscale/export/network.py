@@ -24,7 +24,7 @@ from ecoscale.export.layout import two_dimensional
 from ecoscale.models.omniscale import compute_directly
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 OPSET = 18
 PARITY_TOLERANCE = 1e-3
@@ -32,6 +32,10 @@ PARITY_TOLERANCE = 1e-3
 HALVING_TOLERANCE = 1e-2
 """Largest difference of a logit that halved weights may make: a quarter of a percent in a probability. They are where
 training begins, not what is used; six networks of the study differ by 0.001 to 0.003."""
+
+
+RUN_AT_ONCE = 8
+"""Records in one pass of the network."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,7 @@ def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
         content = _optimised(program)
     with torch.inference_mode():
         expected = torch.cat([network(part) for part in inputs.split(64)]).numpy()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    found = np.concatenate(
-        [np.asarray(session.run(["logits"], {"signal": part.numpy()})[0]) for part in inputs.split(64)]
-    )
+    found = run_logits(content, [inputs.numpy()])
     difference = float(np.abs(found - expected).max())
     if not difference <= PARITY_TOLERANCE:
         raise BundleError(
@@ -90,6 +91,18 @@ def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
             f"{PARITY_TOLERANCE:g} is accepted, so nothing was written"
         )
     return ExportedNetwork(content, found, difference)
+
+
+def run_logits(model: bytes, batches: Iterable[np.ndarray]) -> np.ndarray:
+    """Logits `(records, findings)` of ONNX bytes for batches of prepared records, each `(batch, leads, samples)`."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return np.concatenate(
+        [
+            np.asarray(session.run(["logits"], {"signal": batch[first : first + RUN_AT_ONCE]})[0])
+            for batch in batches
+            for first in range(0, len(batch), RUN_AT_ONCE)
+        ]
+    )
 
 
 def export_weights(network: nn.Module, signals: np.ndarray) -> bytes:

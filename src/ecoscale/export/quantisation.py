@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -28,8 +27,10 @@ from onnxruntime.quantization import (
     create_calibrator,
 )
 
+from ecoscale.export.network import run_logits
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
     from numpy.typing import NDArray
     from onnxruntime.quantization import TensorsData
@@ -38,8 +39,6 @@ PERCENTILE = 99.999
 """Share of activations, in per cent, that lies within their range of integers."""
 CALIBRATED_AT_ONCE = 8
 """Records whose activations are held at a time while ranges are found."""
-RUN_AT_ONCE = 8
-"""Records in one pass of the network."""
 QUANTISED = ("Conv", "Gemm", "Add", "Mul", "Concat", "Relu", "MaxPool", "GlobalAveragePool", "Sigmoid")
 """Operators that ONNX Runtime computes in integers."""
 
@@ -88,18 +87,6 @@ class Quantiser:
             )
             quantiser.quantize_model()
         return quantiser.model.model.SerializeToString()
-
-
-def run_logits(model: bytes, batches: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Logits `(records, findings)` of ONNX bytes for batches of prepared records, each `(batch, leads, samples)`."""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return np.concatenate(
-        [
-            np.asarray(session.run(["logits"], {"signal": batch[first : first + RUN_AT_ONCE]})[0])
-            for batch in batches
-            for first in range(0, len(batch), RUN_AT_ONCE)
-        ]
-    )
 
 
 class _Records(CalibrationDataReader):
