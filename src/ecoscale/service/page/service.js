@@ -9,6 +9,7 @@ export class ServiceError extends Error {
 }
 
 let key = "";
+let measure = true; // null once the service said that it cannot
 let askForKey = async () => "";
 
 /** Call `ask` (which resolves to a key) whenever the service wants one. */
@@ -86,8 +87,15 @@ export class Recording {
     return (await this.post(path, values, options)).json();
   }
 
-  predict(bundle) {
-    return this.ask("/v1/predict", { bundle, measure: true });
+  /** Findings, and measurements where the service can take them. */
+  async predict(bundle) {
+    try {
+      return await this.ask("/v1/predict", { bundle, measure });
+    } catch (error) {
+      if (!measure || error.status !== 501) throw error;
+      measure = null;
+      return this.ask("/v1/predict", { bundle });
+    }
   }
 
   ecg(start, seconds, options) {

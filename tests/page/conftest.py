@@ -1,0 +1,64 @@
+"""The page in a real browser, served by a real process."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from serving import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("no Chromium: install one (on Debian: apt-get install chromium) to test the page")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[str]:
+    """The address of a service with a bundle for twelve leads and one for three."""
+    with serve("--bundle", "six-findings", "--bundle", "six-findings-holter") as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser, service):
+    """Opens the page as a new visitor, and fails the test for a script's error or a request to anywhere else."""
+    opened = []
+
+    @contextmanager
+    def visiting(path: str = "/", **settings) -> Iterator[Page]:
+        context = browser.new_context(**settings)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: opened.append(f"script: {error}"))
+        page.on("request", lambda request: request.url.startswith((service, "blob:", "data:")) or opened.append(request.url))
+        page.goto(service + path)
+        page.wait_for_selector("#examples button")
+        yield page
+        context.close()
+
+    yield visiting
+    assert opened == []
