@@ -139,8 +139,7 @@ class Strip:
                 offsets, cut = offsets or shifted, cut or clipped
                 if index == 0 and self.speed >= 12.5:
                     draw_calibration(axes, MARGIN, baseline, self.speed, self.gain)
-                if len(self.leads) > 1 or index == 0:
-                    write(axes, MARGIN + lead_in + 1.2, baseline + 5, lead, 3.2, weight="bold")
+                write(axes, MARGIN + lead_in - 1.2, baseline - 4.5, lead, 3.2, weight="bold", align="right")
         write(axes, MARGIN, floor + PAPER_HEIGHT + 3, self.title, 4.2, weight="bold")
         self._write_foot(axes, floor, width, number, offsets, cut)
         return figure
