@@ -169,7 +169,7 @@ class Classifier:
 
     def predict_batch(self, ecgs: Sequence[ECG]) -> list[Prediction]:
         """What several ECGs show, their windows together in as few passes of the network as memory allows."""
-        return self._predict([prepare_ecg(ecg, self.preparation) for ecg in ecgs])
+        return self.predict_prepared([prepare_ecg(ecg, self.preparation) for ecg in ecgs])
 
     def classify(
         self, recordings: Iterable[Readable], batch_size: int = 32, workers: int | None = None
@@ -191,11 +191,12 @@ class Classifier:
         self, prepared: Iterator[PreparedECG | Failure], batch_size: int
     ) -> Iterator[tuple[ECG, Prediction] | Failure]:
         while batch := list(islice(prepared, batch_size)):
-            predictions = iter(self._predict([item for item in batch if not isinstance(item, Failure)]))
+            predictions = iter(self.predict_prepared([item for item in batch if not isinstance(item, Failure)]))
             for item in batch:
                 yield item if isinstance(item, Failure) else (item.ecg, next(predictions))
 
-    def _predict(self, prepared: Sequence[PreparedECG]) -> list[Prediction]:
+    def predict_prepared(self, prepared: Sequence[PreparedECG]) -> list[Prediction]:
+        """The same for ECGs that `ecoscale.reading.prepare_ecg` has prepared, with this bundle's preparation."""
         if not prepared:
             return []
         logits = self.logits(np.concatenate([each.windows for each in prepared]))

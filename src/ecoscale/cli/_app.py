@@ -27,6 +27,7 @@ from ecoscale.cli.prepare import prepare
 from ecoscale.cli.quantise import quantise
 from ecoscale.cli.reproduce import reproduce
 from ecoscale.cli.runs import runs
+from ecoscale.cli.serve import serve
 from ecoscale.cli.synth import synth
 from ecoscale.cli.timeline import timeline
 from ecoscale.cli.train import train
@@ -69,7 +70,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group, verbs in (
-    ("Use", (predict, timeline, info, demo)),
+    ("Use", (predict, timeline, info, serve, demo)),
     ("Data", (prepare,)),
     ("Train and measure", (train, finetune, runs, evaluate, benchmark, reproduce, pack, quantise)),
     ("Networks", (models, complexity, design)),

@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-CASES = {"normal": 0, "AF": 1, "LBBB": 2, "RBBB": 3, "1dAVb": 4, "SB": 2, "ST": 6}
-"""What is made, with the seed. SB at 44 beats a minute: PTB-XL's readers call few bradycardias between 50 and 60."""
-
 
 def demo(
     out: Annotated[
@@ -34,19 +31,15 @@ def demo(
 
     from ecoscale.cli._output import FAILED, Format
     from ecoscale.cli._results import write_results
+    from ecoscale.datasets.examples import EXAMPLES, example_ecg
     from ecoscale.datasets.layouts import write_wfdb
-    from ecoscale.datasets.synthetic import synthetic_ecg
     from ecoscale.formats import find_recordings
     from ecoscale.inference import Classifier
 
     console = Console(stderr=True, highlight=False)
     folder = out / "ecgs"
-    cases = (
-        synthetic_ecg(() if case == "normal" else (case,), seed=seed, record=f"synthetic-{case}")
-        for case, seed in CASES.items()
-    )
-    write_wfdb(folder, cases)
-    paths = [folder / f"synthetic-{case}.hea" for case in CASES]
+    write_wfdb(folder, map(example_ecg, EXAMPLES))
+    paths = [folder / f"synthetic-{name}.hea" for name in EXAMPLES]
     dicom = _real_dicom()
     if dicom is None:
         console.print("no real ECG: the package pydicom (ecoscale[formats]) brings one", style="yellow")
