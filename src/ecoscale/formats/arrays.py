@@ -44,7 +44,7 @@ def read_npy(
     """
     mapped = open_npy(path, source=source, record=record, rate=rate, unit=unit, leads=leads)
     refuse_longer(mapped.rows.shape[1], mapped.rate, longest, source)
-    return _ecg(mapped, np.array(mapped.rows, dtype=np.float64), source, fewer_leads)
+    return bare_ecg(mapped, source, fewer_leads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +79,8 @@ def open_npy(
         found = f"{getattr(values, 'dtype', type(values))} of shape {getattr(values, 'shape', 'unknown')}"
         raise FormatError(f"{source}: the .npy array is {found}; expected real numbers, (leads, samples)")
     _refuse_record(record, source)
-    _require("a .npy array", source, rate=rate, unit=unit, leads=leads)
-    return _bare(values, source, rate, unit, leads)
+    require("a .npy array", source, rate=rate, unit=unit, leads=leads)
+    return bare_array(values, source, rate, unit, leads)
 
 
 def looks_like_table(text: str, *, named: bool = True) -> bool:
@@ -122,9 +122,9 @@ def read_table(
     values = _numbers(lines[1:] if header else lines, delimiter, source)
     _refuse_record(record, source)
     if not header:
-        _require("a table without a header row", source, rate=rate, unit=unit, leads=leads)
-        bare = _bare(values, source, rate, unit, leads)
-        return _ecg(bare, bare.rows, source, fewer_leads)
+        require("a table without a header row", source, rate=rate, unit=unit, leads=leads)
+        bare = bare_array(values, source, rate, unit, leads)
+        return bare_ecg(bare, source, fewer_leads)
 
     if values.shape[1] != len(header):
         raise FormatError(
@@ -140,9 +140,9 @@ def read_table(
         )
     if any(name and text_unit for name, text_unit in zip(found, units, strict=True)):
         refuse_other_unit([u for u in units if millivolts(u)], unit, source, "the header row's unit")
-        _require("a table", source, rate=rate)
+        require("a table", source, rate=rate)
     else:
-        _require("a table", source, rate=rate, unit=unit)
+        require("a table", source, rate=rate, unit=unit)
     factors = [
         required_millivolts(own or unit or "", source, f"the unit of column {name}") if lead else 0.0
         for name, own, lead in zip(names, units, found, strict=True)
@@ -158,8 +158,10 @@ def read_table(
     )
 
 
-def _bare(values: NDArray, source: str, rate: float | None, unit: str | None, leads: Sequence[str] | None) -> BareArray:
-    """An array without any names, all of which were given."""
+def bare_array(
+    values: NDArray, source: str, rate: float | None, unit: str | None, leads: Sequence[str] | None
+) -> BareArray:
+    """An array without any names, of which all was given; which side the leads are, their number decides."""
     names = canonical_leads(leads or (), source)
     n_leads = len(names)
     if values.shape == (n_leads, n_leads):
@@ -177,11 +179,14 @@ def _bare(values: NDArray, source: str, rate: float | None, unit: str | None, le
     return BareArray(rows, names, agreed_rate(None, rate, source, "the rate"), factor)
 
 
-def _ecg(bare: BareArray, rows: NDArray[np.float64], source: str, fewer_leads: bool) -> ECG:
-    return twelve_lead_ecg(rows * bare.factor, bare.leads, rate=bare.rate, source=source, fewer_leads=fewer_leads)
+def bare_ecg(bare: BareArray, source: str, fewer_leads: bool, record: str = "") -> ECG:
+    """The ECG of a bare array, read into memory."""
+    rows = np.array(bare.rows, dtype=np.float64) * bare.factor
+    return twelve_lead_ecg(rows, bare.leads, rate=bare.rate, source=source, record=record, fewer_leads=fewer_leads)
 
 
-def _require(what: str, source: str, **given: object) -> None:
+def require(what: str, source: str, **given: object) -> None:
+    """Raise `FormatError` naming those of a recording's facts that nobody stated (None)."""
     if missing := [name for name, value in given.items() if value is None]:
         raise FormatError(
             f"{source}: {what} does not state its {', '.join(missing)}; give "

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import EcoscaleError
-from ecoscale.formats import arrays, code_hdf5, dicom, sph_hdf5, wfdb_header
+from ecoscale.formats import arrays, code_hdf5, dicom, fhir, json_signal, sph_hdf5, wfdb_header
 from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg, text_of
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ class Recording:
 def find_recordings(paths: Iterable[str | Path], *, tables: bool = False) -> Iterator[Recording]:
     """Every recording in these files, folders (with those in them) and patterns (`*`, `?`, `[...]`, `**`), each once.
 
-    In a folder, those files are recordings that say so by their content: WFDB headers, DICOM waveforms, CODE HDF5 (one
-    recording an exam), SPH HDF5 (one a file), in the order of their names. Others are passed over, and hidden ones;
+    In a folder, those files are recordings that say so by their content: WFDB headers, DICOM waveforms, HL7 aECG, MUSE
+    and Philips XML, FHIR and other JSON with a signal, CODE HDF5 (one recording an exam), SPH HDF5 (one a file), in the
+    order of their names. Others are passed over, and hidden ones;
     `tables` takes `.npy` files and text tables too, which can be read only with a rate and a unit given. A path named
     as such, or found by a pattern, is always yielded, even if nothing is there or the folder holds no recording:
     `Recording.read` then raises the error that says why.
@@ -130,7 +131,10 @@ def _in_folder(path: Path, tables: bool) -> Iterator[Recording]:
         # A header that is not valid, empty or unreadable is yielded for its error's sake.
         content is Content.WFDB_HEADER
         or path.suffix == ".hea"
+        or content in (Content.AECG, Content.MUSE, Content.PHILIPS)
         or (content is Content.DICOM and dicom.may_hold_waveform(head))
+        or (content is Content.FHIR and fhir.may_hold_signal(path))
+        or (content is Content.JSON and json_signal.may_hold_signal(path))
         or (tables and content is Content.NPY)
         or (tables and content is Content.TEXT and arrays.looks_like_table(text_of(head)))
     ):

@@ -20,6 +20,9 @@ _MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "μv": 1e-3, "nv": 1e-6}
 _MILLIVOLTS |= {"volt": 1e3, "millivolt": 1.0, "microvolt": 1e-3, "nanovolt": 1e-6}
 _MILLIVOLTS |= {name + "s": factor for name, factor in _MILLIVOLTS.items() if name.endswith("volt")}
 
+_SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "μs": 1e-6}
+_SECONDS |= {"millisecond": 1e-3, "milliseconds": 1e-3, "microsecond": 1e-6, "microseconds": 1e-6}
+
 
 @lru_cache(maxsize=1024)
 def millivolts(unit: str) -> float | None:
@@ -33,6 +36,34 @@ def required_millivolts(unit: str, source: str, field: str) -> float:
     if factor is None:
         raise FormatError(f"{source}: {field} is {unit!r}, which is not a unit of voltage; expected {UNITS}")
     return factor
+
+
+def agreed_millivolts(stated: str | None, given: str | None, source: str, field: str) -> float:
+    """How many millivolts one unit is: of the unit that the file states, or else the caller gives.
+
+    Raises `FormatError` where there is none, where it is not a unit of voltage, or where the two differ.
+    """
+    if stated is None and given is None:
+        raise FormatError(f"{source}: {field} is not stated and is not guessed; give unit= ({UNITS})")
+    if stated is None:
+        return required_millivolts(given or "", source, "the unit given")
+    factor = required_millivolts(stated, source, field)
+    refuse_other_unit([stated], given, source, field)
+    return factor
+
+
+def rate_of_interval(interval: float, unit: str, source: str, field: str) -> float:
+    """The rate in Hz of samples that are so far apart, in s, ms or us; `FormatError` for what is not such a time."""
+    seconds = _SECONDS.get(unicodedata.normalize("NFKC", unit).strip().casefold())
+    if seconds is None:
+        raise FormatError(f"{source}: {field} is in {unit!r}; expected s, ms or us")
+    if not (math.isfinite(interval) and 0 < interval * seconds < math.inf):
+        raise FormatError(f"{source}: {field} is {interval!r}; expected a positive time between samples")
+    # To ten digits, which is more than any clock is worth: 1 / 0.002 need not come out as 500.
+    rate = float(f"{1 / (interval * seconds):.10g}") if interval * seconds > 1e-12 else math.inf
+    if not math.isfinite(rate):
+        raise FormatError(f"{source}: {field} is {interval!r} {unit}; expected a time between samples of an ECG")
+    return rate
 
 
 def agreed_rate(stated: float | None, given: float | None, source: str, field: str) -> float:

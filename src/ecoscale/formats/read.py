@@ -7,7 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecoscale.errors import FormatError
-from ecoscale.formats import arrays, code_hdf5, dicom, hdf5, sph_hdf5, wfdb_header, wfdb_record
+from ecoscale.formats import (
+    arrays,
+    code_hdf5,
+    dicom,
+    documents,
+    fhir,
+    hdf5,
+    hl7_aecg,
+    json_signal,
+    muse_xml,
+    philips_xml,
+    sph_hdf5,
+    wfdb_header,
+    wfdb_record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +29,9 @@ if TYPE_CHECKING:
     from ecoscale.ecg import ECG
 
 READABLE = (
-    "Formats read: WFDB (.hea with .dat or .mat), DICOM ECG waveform, CODE and SPH HDF5, and with rate, unit and "
-    "leads given .npy and tables (CSV, TSV)"
+    "Formats read: WFDB (.hea with .dat or .mat), DICOM ECG waveform, HL7 aECG, GE MUSE and Philips XML, FHIR "
+    "Observation, CODE and SPH HDF5, JSON with its rate, unit and leads, and with these given (or in a dialect) .npy "
+    "and tables (CSV, TSV)"
 )
 HEAD_BYTES = 4096
 _OF_TEXT = b"\t\n\f\r" + bytes(range(32, 256))
@@ -25,7 +40,6 @@ _OF_TEXT = b"\t\n\f\r" + bytes(range(32, 256))
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive (.zip, .npz, .xlsx); unpack it, or export a table",
     b"\x1f\x8b": "compressed with gzip; decompress it",
-    b"<?xml": "XML (HL7 aECG, Muse, Philips?); export WFDB or DICOM from the cart",
     b"%PDF": "a PDF: a picture of an ECG, not its samples; export WFDB or DICOM from the cart",
     b"MATLAB": "a MATLAB file, which states no rate, unit or leads; expected the .hea of its WFDB record beside it",
 }
@@ -38,9 +52,26 @@ class Content(Enum):
     WFDB_HEADER = "WFDB header"
     DICOM = "DICOM"
     HDF5 = "HDF5"
+    AECG = "HL7 aECG"
+    MUSE = "GE MUSE XML"
+    PHILIPS = "Philips XML"
+    XML = "XML of another kind"
+    FHIR = "FHIR resource"
+    JSON = "JSON"
     NPY = ".npy"
     TEXT = "text"
     BINARY = "binary"
+
+
+_XML_ROOTS = {hl7_aecg.ROOT: Content.AECG, muse_xml.ROOT: Content.MUSE, philips_xml.ROOT: Content.PHILIPS}
+# Those that say all in one document.
+_DOCUMENTS = {
+    Content.AECG: hl7_aecg,
+    Content.MUSE: muse_xml,
+    Content.PHILIPS: philips_xml,
+    Content.FHIR: fhir,
+    Content.JSON: json_signal,
+}
 
 
 def content_of(head: bytes) -> Content:
@@ -53,8 +84,12 @@ def content_of(head: bytes) -> Content:
         return Content.HDF5
     if head.startswith(b"\x93NUMPY"):
         return Content.NPY
+    if documents.looks_like_xml(head):
+        return _XML_ROOTS.get(documents.root_name(head), Content.XML)
     if head.translate(None, _OF_TEXT):
         return Content.BINARY
+    if documents.looks_like_json(head):
+        return Content.FHIR if fhir.is_fhir(head) else Content.JSON
     return Content.WFDB_HEADER if wfdb_header.is_header(text_of(head)) else Content.TEXT
 
 
@@ -98,7 +133,7 @@ def read_ecg(
     LeadError
         If a lead is missing that cannot be derived, or named twice; the message names it.
     MissingExtraError
-        If the format needs pydicom or h5py (the extra `formats`), and it is not installed.
+        If the format needs a package of the extra `formats` that is not installed.
     """
     source, path = str(path), Path(path)
     options = {
@@ -139,6 +174,14 @@ def read_ecg(
     options["fewer_leads"] = fewer_leads
     if content is Content.DICOM:
         return dicom.read(path, **options)
+    if reader := _DOCUMENTS.get(content):
+        return reader.read(path, **options)
+    if content is Content.XML:
+        found = documents.root_name(head)
+        raise FormatError(
+            f"{source}: XML whose root element is {f'<{found}>' if found else 'not at its beginning'}; expected "
+            f"<{'>, <'.join(_XML_ROOTS)}>: export the ECG as one of these, as DICOM or as WFDB. {READABLE}"
+        )
     if content is Content.NPY:
         return arrays.read_npy(path, **options, longest=longest)
     # A header that is not valid is still called one by its suffix: the error then says what is wrong with it.
