@@ -124,7 +124,9 @@ def damage_reported(source: str, kind: str) -> Iterator[None]:
     except EcoscaleError:
         raise
     except Exception as error:
-        raise FormatError(f"{source}: the {kind} cannot be read ({type(error).__name__}: {error}). Is it whole?") from error
+        raise FormatError(
+            f"{source}: the {kind} cannot be read ({type(error).__name__}: {error}). Is it whole?"
+        ) from error
 
 
 def _decoded(head: bytes) -> str:

@@ -120,7 +120,8 @@ def _chosen(observations: list[dict], record: str | None, source: str) -> dict:
     if len(observations) != 1:
         asked = f"record {record!r} is {len(observations)} of them" if record is not None else "one is read at a time"
         raise FormatError(
-            f"{source}: holds Observations {', '.join(ids[:10])} with SampledData; {asked}: give the id of one as record"
+            f"{source}: holds Observations {', '.join(ids[:10])} with SampledData; {asked}: give the id of "
+            "one as record"
         )
     return observations[0]
 
@@ -161,7 +162,9 @@ def _rate(sampled: list[dict], source: str) -> float | None:
         elif each.get("period") is not None:
             rates.add(rate_of_interval(_number(each, "period", source), "ms", source, field))
     if len(rates) > 1:
-        raise FormatError(f"{source}: leads at {' and '.join(f'{rate:g}' for rate in sorted(rates))} Hz; expected one rate")
+        raise FormatError(
+            f"{source}: leads at {' and '.join(f'{rate:g}' for rate in sorted(rates))} Hz; expected one rate"
+        )
     return rates.pop() if rates else None
 
 
@@ -180,7 +183,9 @@ def _millivolts(sampled: dict, where: str, unit: str | None) -> tuple[NDArray[np
     if not len(samples):
         raise FormatError(f"{where}: data is empty; expected the samples")
     beyond = len(re.findall(r"\b[UL]\b", text))
-    notes = [f"out_of_range: {where.rpartition(' ')[2]} has {beyond} samples beyond its limits (U, L)"] if beyond else []
+    notes = (
+        [f"out_of_range: {where.rpartition(' ')[2]} has {beyond} samples beyond its limits (U, L)"] if beyond else []
+    )
     return (samples * scale + _number(origin, "value", where, 0.0)) * factor, notes
 
 

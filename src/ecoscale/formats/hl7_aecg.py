@@ -91,7 +91,9 @@ def _rhythm_sets(root: Element, source: str) -> list[_SequenceSet]:
     rhythm = [each for each, code in zip(series, codes, strict=True) if code.upper() == "RHYTHM"]
     if not rhythm:
         found = ", ".join(sorted({code or "(no code)" for code in codes})) or "none at all"
-        raise FormatError(f"{source}: no series with the code RHYTHM (found {found}); expected a rhythm of several seconds")
+        raise FormatError(
+            f"{source}: no series with the code RHYTHM (found {found}); expected a rhythm of several seconds"
+        )
     sets = []
     for number, each in enumerate(rhythm, 1):
         for index, found in enumerate(each.findall("{*}component/{*}sequenceSet"), 1):
@@ -104,7 +106,9 @@ def _rhythm_sets(root: Element, source: str) -> list[_SequenceSet]:
             if others:
                 sets.append(_SequenceSet(f"sequence set {index} of rhythm series {number}", times, others))
     if not sets:
-        raise FormatError(f"{source}: the rhythm series holds no sequence of samples; expected a sequenceSet with leads")
+        raise FormatError(
+            f"{source}: the rhythm series holds no sequence of samples; expected a sequenceSet with leads"
+        )
     return sets
 
 
@@ -144,12 +148,16 @@ def _read_set(
 def _rate(chosen: _SequenceSet, where: str) -> float | None:
     increments = [time.find("{*}value/{*}increment") for time in chosen.times]
     rates = {
-        rate_of_interval(_number(each, where, "increment"), _attribute(each, "unit"), where, "the increment of its times")
+        rate_of_interval(
+            _number(each, where, "increment"), _attribute(each, "unit"), where, "the increment of its times"
+        )
         for each in increments
         if each is not None
     }
     if len(rates) > 1:
-        raise FormatError(f"{where} states the rates {' and '.join(f'{rate:g}' for rate in sorted(rates))} Hz; expected one")
+        raise FormatError(
+            f"{where} states the rates {' and '.join(f'{rate:g}' for rate in sorted(rates))} Hz; expected one"
+        )
     return rates.pop() if rates else None
 
 
@@ -157,7 +165,9 @@ def _millivolts(sequence: Element, where: str, unit: str | None) -> np.ndarray:
     value = sequence.find("{*}value")
     kind = _attribute(value, _TYPE).rpartition(":")[2]
     if value is None or kind not in ("SLIST_PQ", ""):
-        raise FormatError(f"{where}: its value is of the type {kind or 'none'!r}; expected SLIST_PQ, a list of voltages")
+        raise FormatError(
+            f"{where}: its value is of the type {kind or 'none'!r}; expected SLIST_PQ, a list of voltages"
+        )
     scale, origin = value.find("{*}scale"), value.find("{*}origin")
     samples = parse_numbers(_digits(sequence), where, "digits")
     if not len(samples):
@@ -166,7 +176,9 @@ def _millivolts(sequence: Element, where: str, unit: str | None) -> np.ndarray:
     factor = agreed_millivolts(stated, unit, where, "the unit of scale")
     zero = 0.0
     if origin is not None and (value_of_origin := _number(origin, where, "origin")):
-        zero = value_of_origin * agreed_millivolts(_attribute(origin, "unit") or None, unit, where, "the unit of origin")
+        zero = value_of_origin * agreed_millivolts(
+            _attribute(origin, "unit") or None, unit, where, "the unit of origin"
+        )
     return samples * (_number(scale, where, "scale") * factor) + zero
 
 

@@ -1,6 +1,6 @@
 """JSON of one recording: `{"signal": [[...], ...], "rate": 500, "unit": "mV", "leads": ["I", ...]}`.
 
-`signal` is `(leads, samples)` or `(samples, leads)`, which the number of leads decides, or an object of one array a lead;
+`signal` is `(leads, samples)` or `(samples, leads)`, which the number of leads decides, or an object of an array a lead;
 `null` is a missing sample. A bare array is read too. What the file does not state, the caller must.
 """
 
@@ -55,8 +55,8 @@ def read(
         if "signal" not in stated or (unknown := [str(key) for key in stated if key not in KEYS]):
             has = f"has {', '.join(unknown[:5])}" if "signal" in stated else "has no signal"
             raise FormatError(
-                f"{source}: the JSON {has}; expected an object of {', '.join(KEYS[:4])} (and record), or an Observation "
-                "of FHIR"
+                f"{source}: the JSON {has}; expected an object of {', '.join(KEYS[:4])} (and record), or an "
+                "Observation of FHIR"
             )
         return _ecg(stated, source, rate, unit, leads, fewer_leads)
 
@@ -119,7 +119,7 @@ def _array(signal: Any, source: str) -> NDArray[np.float64]:
     kinds = {type(value) for row in signal for value in row}
     if kinds - {int, float, type(None)}:
         raise FormatError(
-            f"{source}: signal holds {', '.join(sorted(kind.__name__ for kind in kinds))}; expected numbers, or null for "
-            "a missing sample"
+            f"{source}: signal holds {', '.join(sorted(kind.__name__ for kind in kinds))}; expected numbers, or null "
+            "for a missing sample"
         )
     return np.array(signal, dtype=np.float64)

@@ -84,8 +84,8 @@ def _rhythm(root: Element, source: str) -> tuple[Element, list[str]]:
     if not rhythms:
         found = ", ".join(kind or "(no type)" for kind in kinds) or "none at all"
         raise FormatError(
-            f"{source}: no Waveform with the WaveformType Rhythm (found {found}); expected a rhythm of several seconds: "
-            "export the ECG from MUSE with its waveforms"
+            f"{source}: no Waveform with the WaveformType Rhythm (found {found}); expected a rhythm of several "
+            "seconds: export the ECG from MUSE with its waveforms"
         )
     lengths = [len(rhythm.findtext("{*}LeadData/{*}WaveFormData") or "") for rhythm in rhythms]
     number = lengths.index(max(lengths))
@@ -109,7 +109,8 @@ def _millivolts(channel: Element, where: str, unit: str | None) -> NDArray[np.fl
         raise FormatError(f"{where}: LeadSampleSize is {size:g} bytes; expected 2")
     if offset := _number(channel, "LeadOffsetFirstSample", where, default=0.0):
         raise FormatError(
-            f"{where}: LeadOffsetFirstSample is {offset:g}; expected 0: what stands before the first sample is not known"
+            f"{where}: LeadOffsetFirstSample is {offset:g}; expected 0: what stands before the first "
+            "sample is not known"
         )
     data = _bytes(channel, where)
     for count, n_bytes in (("LeadByteCountTotal", 1), ("LeadSampleCountTotal", 2)):
@@ -138,7 +139,8 @@ def _refuse_uneven(wanted: list[tuple[str, Element]], rows: list[NDArray[np.floa
     """Leads of different lengths, or that began at different times, are not one recording."""
     if len(lengths := {len(row) for row in rows}) > 1:
         raise FormatError(
-            f"{source}: leads of {min(lengths)} and of {max(lengths)} samples; expected as many in each. Is the file whole?"
+            f"{source}: leads of {min(lengths)} and of {max(lengths)} samples; expected as many in each. Is the "
+            "file whole?"
         )
     starts = {_number(channel, "LeadTimeOffset", source, default=0.0) for _, channel in wanted}
     if len(starts) > 1:

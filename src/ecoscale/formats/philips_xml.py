@@ -68,7 +68,9 @@ def read(
     stated, `LeadError` for missing leads, `MissingExtraError` without defusedxml or sierraecg.
     """
     if record is not None:
-        raise FormatError(f"{source}: record {record!r} was asked for; a Philips file holds one recording: leave it out")
+        raise FormatError(
+            f"{source}: record {record!r} was asked for; a Philips file holds one recording: leave it out"
+        )
     with damage_reported(source, "Philips XML"):
         root = parse_xml(path, source)
         _refuse_other_version(root, source)
@@ -151,7 +153,9 @@ def _names(stated: _Stated, source: str) -> list[str]:
     count = stated.number("numberofleads")
     if labels:
         if count is not None and not 0 < count <= len(labels):
-            raise FormatError(f"{source}: numberofleads is {count:g} and leadlabels names {len(labels)}; expected as many")
+            raise FormatError(
+                f"{source}: numberofleads is {count:g} and leadlabels names {len(labels)}; expected as many"
+            )
         return labels[: int(count)] if count is not None else labels
     acquisition, count = stated.text("acquisitiontype", "leadset"), stated.number("numberchannelsallocated")
     if acquisition not in _TWELVE_BY_NAME or count != len(_TWELVE):
@@ -192,9 +196,7 @@ def _samples(
         _refuse_other_width(stated, source)
         rows = _decompressed(_bytes(text, source), names, n_samples, n_samples + round(_SURPLUS_SECONDS * rate), source)
         surplus = min(len(row) for row in rows) - n_samples
-        notes = [
-            f"surplus_samples: the last {surplus / rate:g} s, beyond the durationperchannel, were left out"
-        ]
+        notes = [f"surplus_samples: the last {surplus / rate:g} s, beyond the durationperchannel, were left out"]
         stacked = np.stack([row[:n_samples] for row in rows]).astype(np.float64)
         return _without_residuals(names, stacked, source), notes if surplus > 1 else []
     else:
@@ -204,8 +206,8 @@ def _samples(
         )
     if len(values) != n_samples * len(names):
         raise FormatError(
-            f"{source}: parsedwaveforms holds {len(values)} samples; expected {n_samples} of {len(names)} leads. Is the "
-            "file whole?"
+            f"{source}: parsedwaveforms holds {len(values)} samples; expected {n_samples} of {len(names)} leads. "
+            "Is the file whole?"
         )
     return values.reshape(len(names), n_samples), []
 
@@ -214,8 +216,8 @@ def _refuse_other_width(stated: _Stated, source: str) -> None:
     bits, signed = stated.number("bitspersample", "nbitspersample"), stated.text("signalsigned")
     if bits not in (None, 16) or signed.casefold() == "false":
         raise FormatError(
-            f"{source}: samples of {bits or 16:g} bits, signed {signed or 'not stated'}; expected 16 bits, signed: export "
-            "it as DICOM"
+            f"{source}: samples of {bits or 16:g} bits, signed {signed or 'not stated'}; expected 16 bits, signed: "
+            "export it as DICOM"
         )
 
 
@@ -298,5 +300,6 @@ def _without_calibration(signal: NDArray[np.float64], rate: float) -> tuple[NDAr
         return signal, []
     cut = n_samples - start
     return signal[:, :start], [
-        f"calibration_pulse: the last {cut / rate:g} s were cut off: they are 1 mV in every lead at once, and no heartbeat"
+        f"calibration_pulse: the last {cut / rate:g} s were cut off: they are 1 mV in every lead at "
+        "once, and no heartbeat"
     ]

@@ -12,6 +12,9 @@ from ecoscale.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 UNITS = "V, mV, uV or nV"
 
 # Looked up after NFKC and casefold, which make one of the micro sign and the Greek letter, and mV of MV: no ECG is
@@ -64,6 +67,38 @@ def rate_of_interval(interval: float, unit: str, source: str, field: str) -> flo
     if not math.isfinite(rate):
         raise FormatError(f"{source}: {field} is {interval!r} {unit}; expected a time between samples of an ECG")
     return rate
+
+
+def rate_of_times(times: NDArray[np.float64], unit: str, source: str) -> tuple[float, float]:
+    """The rate in Hz that a column of times states, and to which share of it the times tell.
+
+    Times may be rounded, so that a step is up to half as long or long again; the rate is that of all of them, and a
+    whole number where that is within what their rounding leaves open. Raises `FormatError` for times that are missing,
+    do not rise, or leave a gap.
+    """
+    import numpy as np
+
+    steps = np.diff(times)
+    if len(steps) < 2 or not np.isfinite(steps).all():
+        raise FormatError(f"{source}: the time column has missing or too few times; expected one for each sample")
+    usual = float(np.median(steps))
+    if not usual > 0 or float(np.abs(steps - usual).max()) >= 0.75 * usual:
+        at = int(np.argmax(np.abs(steps - usual)))
+        raise FormatError(
+            f"{source}: the time column is not even: {times[at]:g} {unit} is followed by {times[at + 1]:g} {unit}, "
+            f"where the usual step is {usual:g}; expected samples at even intervals: fill or cut the gap first"
+        )
+    length = float(times[-1] - times[0])
+    places = times[0] + np.arange(len(times)) * (length / len(steps))
+    tolerance = 2 * float(np.abs(times - places).max()) / length + 1e-6
+    if tolerance > 0.05:
+        raise FormatError(
+            f"{source}: the time column is not even: times are up to {tolerance * length / 2:g} {unit} off even steps; "
+            "expected samples at even intervals"
+        )
+    rate = rate_of_interval(length / len(steps), unit, source, "the step of the time column")
+    whole = round(rate)
+    return (float(whole) if whole and abs(rate - whole) <= tolerance * rate else rate), tolerance
 
 
 def agreed_rate(stated: float | None, given: float | None, source: str, field: str) -> float:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ecoscale.ecg import ECG
+    from ecoscale.formats.dialect import Dialect
 
 READABLE = (
     "Formats read: WFDB (.hea with .dat or .mat), DICOM ECG waveform, HL7 aECG, GE MUSE and Philips XML, FHIR "
@@ -34,6 +35,7 @@ READABLE = (
     "and tables (CSV, TSV)"
 )
 HEAD_BYTES = 4096
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _OF_TEXT = b"\t\n\f\r" + bytes(range(32, 256))
 
 # Named, so that the user learns what to do; the content decides here too.
@@ -110,6 +112,7 @@ def read_ecg(
     leads: Sequence[str] | None = None,
     fewer_leads: bool = False,
     longest: float | None = None,
+    dialect: Dialect | None = None,
 ) -> ECG:
     """Read one recording: all twelve leads in canonical order, in mV.
 
@@ -125,6 +128,8 @@ def read_ecg(
         Whether a recording may have fewer than the twelve leads and those that follow from them, such as a watch's one.
     longest
         Seconds beyond which a WFDB record or `.npy` is refused before any of it is in memory; default: of any length.
+    dialect
+        How a text table is to be read; default: as the description beside it says, if there is one.
 
     Raises
     ------
@@ -190,11 +195,18 @@ def read_ecg(
     # Samples without any mark of their own are those of the record whose header names this file.
     if header := wfdb_header.header_beside(path):
         return wfdb_record.read(header, **options, longest=longest)
-    if content is Content.TEXT:
+    described = dialect is not None or arrays.dialect_beside(path) is not None
+    if content is Content.TEXT or (described and content is Content.BINARY and head.startswith(_UTF16)):
         try:
-            text = text_of(path.read_bytes())
+            data = path.read_bytes()
         except OSError as error:
             raise FormatError(f"{source}: the file cannot be read: {error}") from error
+        if described:
+            from ecoscale.formats.dialect import dialect_of, read_table
+
+            if found := dialect or dialect_of(path):
+                return read_table(data, found, **options)
+        text = text_of(data)
         if arrays.looks_like_table(text, named=leads is None):
             return arrays.read_table(text, **options)
     for magic, what in _FOREIGN.items():
