@@ -1,6 +1,6 @@
 """JSON of one recording: `{"signal": [[...], ...], "rate": 500, "unit": "mV", "leads": ["I", ...]}`.
 
-`signal` is `(leads, samples)` or `(samples, leads)`, which the number of leads decides, or an object of an array a lead;
+`signal` is `(leads, samples)` or `(samples, leads)`, which the number of leads decides, or an object of arrays by lead;
 `null` is a missing sample. A bare array is read too. What the file does not state, the caller must.
 """
 
