@@ -38,6 +38,10 @@ Unit = Annotated[str | None, typer.Option(help="mV, uV or V, for .npy and tables
 Lead_names = Annotated[
     str | None, typer.Option(help="Lead names in order, for .npy and tables: I,II,V1,...", show_default=False)
 ]
+Dialect_file = Annotated[
+    Path | None,
+    typer.Option("--dialect", help="A YAML file that says how tables are to be read.", show_default=False),
+]
 
 Prevalence = Annotated[
     list[str] | None,
@@ -81,10 +85,19 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-def stated(rate: float | None, unit: str | None, leads: str | None) -> dict[str, Any]:
+def stated(rate: float | None, unit: str | None, leads: str | None, dialect: Path | None) -> dict[str, Any]:
     """What the user states about files, as options of `read_ecg`."""
     options = {"rate": rate, "unit": unit, "leads": None if leads is None else leads.replace(",", " ").split()}
+    if dialect is not None:
+        from ecoscale.formats.dialect import load_dialect
+
+        options["dialect"] = load_dialect(dialect)
     return {name: value for name, value in options.items() if value is not None}
+
+
+def tables_wanted(options: Mapping[str, Any]) -> Any:
+    """Which tables of a folder are read, as `find_recordings` takes it: those that fit the dialect, or all, or none."""
+    return options.get("dialect") or {"rate", "unit"} <= options.keys()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ecoscale.cli._output import FAILED, Lead_names, Rate, Unit, stated
+from ecoscale.cli._output import FAILED, Dialect_file, Lead_names, Rate, Unit, stated, tables_wanted
 
 if TYPE_CHECKING:
     from ecoscale.ecg import ECG
@@ -21,6 +21,7 @@ def info(
     rate: Rate = None,
     unit: Unit = None,
     leads: Lead_names = None,
+    dialect: Dialect_file = None,
 ) -> None:
     """Show leads, rate, duration, amplitudes and the quality checks of recordings.
 
@@ -39,10 +40,10 @@ def info(
     from ecoscale.errors import EcoscaleError
     from ecoscale.formats import find_recordings
 
-    options = stated(rate, unit, leads)
+    options = stated(rate, unit, leads, dialect)
     console = console_on(sys.stdout)
     failed, recording = False, None
-    for recording in find_recordings(paths, tables={"rate", "unit"} <= options.keys()):
+    for recording in find_recordings(paths, tables=tables_wanted(options)):
         try:
             facts = _facts(recording.read(**options))
         except EcoscaleError as error:

@@ -9,6 +9,7 @@ import typer
 
 from ecoscale.cli._output import (
     FAILED,
+    Dialect_file,
     Format,
     Lead_names,
     Precision,
@@ -20,6 +21,7 @@ from ecoscale.cli._output import (
     prevalences,
     progress_shown,
     stated,
+    tables_wanted,
     tracked,
 )
 
@@ -71,6 +73,7 @@ def predict(
     rate: Rate = None,
     unit: Unit = None,
     leads: Lead_names = None,
+    dialect: Dialect_file = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Recordings classified at once.")] = 32,
     precision: Precision = None,
     threads: Annotated[
@@ -87,7 +90,9 @@ def predict(
         bool, typer.Option("--retry-failed", help="With --resume: try again what could not be classified.")
     ] = False,
 ) -> None:
-    """Classify ECGs: WFDB, DICOM, CODE and SPH HDF5; .npy and CSV with --rate, --unit and --leads.
+    """Classify ECGs: WFDB, DICOM, HL7 aECG, MUSE and Philips XML, FHIR and others (docs/formats.md).
+
+    .npy and tables (CSV, TSV) need --rate, --unit and --leads, or tables a --dialect.
 
     A file that cannot be read becomes a line with an error, the others go on, and the exit status is 1.
     Results are written as they come; the same command with --resume goes on after any interruption.
@@ -100,6 +105,7 @@ def predict(
       ecoscale predict ptb-xl/records500 --output findings.parquet --resume
       ecoscale predict '**/*.dcm' --report findings.html
       ecoscale predict ecg.csv --rate 500 --unit uV
+      ecoscale predict exports --dialect dialect.yaml
       ecoscale predict records --threshold SB=0.03 --threshold AF=0.3
       ecoscale predict screening --prevalence AF=0.02 --prevalence ST=0.005
     """
@@ -115,7 +121,7 @@ def predict(
 
     form = _format(format, output)
     _check(form, output, report, resume=resume, retry_failed=retry_failed)
-    options = stated(rate, unit, leads)
+    options = stated(rate, unit, leads, dialect)
     thresholds = numbers(threshold or [], "--threshold", "NAME=VALUE")
     shares, estimate = prevalences(prevalence)
     earlier = earlier_run(output) if resume and output is not None else None
@@ -130,7 +136,7 @@ def predict(
     reading = options | {"fewer_leads": set(classifier.preparation.leads) != set(LEADS), "longest": LONGEST_SECONDS}
 
     def recordings() -> Iterator[Recording]:
-        for recording in find_recordings(paths, tables={"rate", "unit"} <= options.keys()):
+        for recording in find_recordings(paths, tables=tables_wanted(options)):
             yield replace(recording, options=reading)
 
     if estimate and not known:
@@ -142,7 +148,7 @@ def predict(
 
     file = None
     if output is not None and form is not Format.TABLE and (output.is_file() or not output.exists()):
-        stated_too = {"options": options, "folder": _folder(paths)}
+        stated_too = {"options": _as_json(options), "folder": _folder(paths)}
         file = _results_file(classifier, form, output, stated_too, estimate, resume, retry_failed, batch_size)
     # Results that appear in the terminal are their own progress.
     show = (output is not None or not sys.stdout.isatty()) and progress_shown()
@@ -213,6 +219,12 @@ def _results_file(
     if resume:
         return ResultsFile.resume(output, settings, batch_size, retry_failed=retry_failed)
     return ResultsFile.begin(output, settings)
+
+
+def _as_json(options: dict[str, Any]) -> dict[str, Any]:
+    """What was stated, as it is compared when a run is gone on with."""
+    dialect = options.get("dialect")
+    return options if dialect is None else options | {"dialect": dialect.model_dump(mode="json", exclude_defaults=True)}
 
 
 def _folder(paths: list[str]) -> str | None:

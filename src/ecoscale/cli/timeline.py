@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecoscale.cli._output import Lead_names, Precision, Rate, Unit, numbers, stated
+from ecoscale.cli._output import Dialect_file, Lead_names, Precision, Rate, Unit, numbers, stated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,6 +66,7 @@ def timeline(
     rate: Rate = None,
     unit: Unit = None,
     leads: Lead_names = None,
+    dialect: Dialect_file = None,
     precision: Precision = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads.", show_default="all")] = None,
 ) -> None:
@@ -91,7 +92,7 @@ def timeline(
     if plot and plot.suffix.lower() not in PLOTS:
         raise typer.BadParameter(f"{plot}: cannot draw to it; use {', '.join(PLOTS)}", param_hint="--plot")
     thresholds = numbers(threshold or [], "--threshold", "NAME=VALUE")
-    record = open_long_record(path, **stated(rate, unit, leads))
+    record = open_long_record(path, **stated(rate, unit, leads, dialect))
     classifier = Classifier.load(
         bundle, threads=threads, thresholds=thresholds, precision=None if precision is None else precision.value
     )

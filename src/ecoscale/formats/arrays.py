@@ -5,6 +5,7 @@ A table's header row may name the leads, and the unit after a name (`II (uV)`).
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ def read_npy(
     """
     mapped = open_npy(path, source=source, record=record, rate=rate, unit=unit, leads=leads)
     refuse_longer(mapped.rows.shape[1], mapped.rate, longest, source)
-    return _ecg(mapped, np.array(mapped.rows, dtype=np.float64), source, fewer_leads)
+    return bare_ecg(mapped, source, fewer_leads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +79,20 @@ def open_npy(
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf" or values.ndim != 2:
         found = f"{getattr(values, 'dtype', type(values))} of shape {getattr(values, 'shape', 'unknown')}"
         raise FormatError(f"{source}: the .npy array is {found}; expected real numbers, (leads, samples)")
-    _refuse_record(record, source)
-    _require("a .npy array", source, rate=rate, unit=unit, leads=leads)
-    return _bare(values, source, rate, unit, leads)
+    refuse_record(record, source)
+    require("a .npy array", source, rate=rate, unit=unit, leads=leads)
+    return bare_array(values, source, rate, unit, leads)
+
+
+FOLDER_DIALECT = "ecg-dialect.yaml"
+
+
+def dialect_beside(path: Path) -> Path | None:
+    """The description of how a table is read (`ecoscale.formats.dialect`) that lies beside it, or in its folder."""
+    for beside in (path.with_name(path.name + ".yaml"), path.with_name(FOLDER_DIALECT)):
+        if beside != path and os.path.isfile(beside):  # noqa: PTH113  (false where Path.is_file raises)
+            return beside
+    return None
 
 
 def looks_like_table(text: str, *, named: bool = True) -> bool:
@@ -88,14 +100,14 @@ def looks_like_table(text: str, *, named: bool = True) -> bool:
 
     With `named` false, a header row of any names over a row of numbers will do.
     """
-    lines = _table_lines(text)
+    lines = table_lines(text)
     if not lines:
         return False
-    delimiter = _delimiter(lines[0][1])
-    first, *second = (_cells(line, delimiter) for _, line in lines[:2])
-    if any(map(_lead_and_unit_of, first)) or _are_numbers(first):
+    delimiter = delimiter_of(lines[0][1])
+    first, *second = (table_cells(line, delimiter) for _, line in lines[:2])
+    if any(map(_lead_and_unit_of, first)) or _aretable_numbers(first):
         return True
-    return not named and bool(second) and _are_numbers(second[0])
+    return not named and bool(second) and _aretable_numbers(second[0])
 
 
 def read_table(
@@ -114,24 +126,24 @@ def read_table(
 
     Raises `FormatError` without `rate`, `unit` or names of the leads, or naming the line that is not as it should be.
     """
-    lines = _table_lines(text)
-    delimiter = _delimiter(lines[0][1])
-    header = _cells(lines[0][1], delimiter)
+    lines = table_lines(text)
+    delimiter = delimiter_of(lines[0][1])
+    header = table_cells(lines[0][1], delimiter)
     if all(map(_is_number, header)):
         header = []
-    values = _numbers(lines[1:] if header else lines, delimiter, source)
-    _refuse_record(record, source)
+    values = table_numbers(lines[1:] if header else lines, delimiter, source)
+    refuse_record(record, source)
     if not header:
-        _require("a table without a header row", source, rate=rate, unit=unit, leads=leads)
-        bare = _bare(values, source, rate, unit, leads)
-        return _ecg(bare, bare.rows, source, fewer_leads)
+        require("a table without a header row", source, rate=rate, unit=unit, leads=leads)
+        bare = bare_array(values, source, rate, unit, leads)
+        return bare_ecg(bare, source, fewer_leads)
 
     if values.shape[1] != len(header):
         raise FormatError(
             f"{source}: the header row has {len(header)} columns, the rows below have {values.shape[1]}; expected as "
             "many names as columns"
         )
-    names, units = zip(*map(_name_and_unit, header), strict=True)
+    names, units = zip(*map(name_and_unit, header), strict=True)
     found = name_channels(names, leads, source)
     if not any(found):
         raise FormatError(
@@ -140,9 +152,9 @@ def read_table(
         )
     if any(name and text_unit for name, text_unit in zip(found, units, strict=True)):
         refuse_other_unit([u for u in units if millivolts(u)], unit, source, "the header row's unit")
-        _require("a table", source, rate=rate)
+        require("a table", source, rate=rate)
     else:
-        _require("a table", source, rate=rate, unit=unit)
+        require("a table", source, rate=rate, unit=unit)
     factors = [
         required_millivolts(own or unit or "", source, f"the unit of column {name}") if lead else 0.0
         for name, own, lead in zip(names, units, found, strict=True)
@@ -158,8 +170,10 @@ def read_table(
     )
 
 
-def _bare(values: NDArray, source: str, rate: float | None, unit: str | None, leads: Sequence[str] | None) -> BareArray:
-    """An array without any names, all of which were given."""
+def bare_array(
+    values: NDArray, source: str, rate: float | None, unit: str | None, leads: Sequence[str] | None
+) -> BareArray:
+    """An array without any names, of which all was given; which side the leads are, their number decides."""
     names = canonical_leads(leads or (), source)
     n_leads = len(names)
     if values.shape == (n_leads, n_leads):
@@ -177,11 +191,14 @@ def _bare(values: NDArray, source: str, rate: float | None, unit: str | None, le
     return BareArray(rows, names, agreed_rate(None, rate, source, "the rate"), factor)
 
 
-def _ecg(bare: BareArray, rows: NDArray[np.float64], source: str, fewer_leads: bool) -> ECG:
-    return twelve_lead_ecg(rows * bare.factor, bare.leads, rate=bare.rate, source=source, fewer_leads=fewer_leads)
+def bare_ecg(bare: BareArray, source: str, fewer_leads: bool, record: str = "") -> ECG:
+    """The ECG of a bare array, read into memory."""
+    rows = np.array(bare.rows, dtype=np.float64) * bare.factor
+    return twelve_lead_ecg(rows, bare.leads, rate=bare.rate, source=source, record=record, fewer_leads=fewer_leads)
 
 
-def _require(what: str, source: str, **given: object) -> None:
+def require(what: str, source: str, **given: object) -> None:
+    """Raise `FormatError` naming those of a recording's facts that nobody stated (None)."""
     if missing := [name for name, value in given.items() if value is None]:
         raise FormatError(
             f"{source}: {what} does not state its {', '.join(missing)}; give "
@@ -189,29 +206,32 @@ def _require(what: str, source: str, **given: object) -> None:
         )
 
 
-def _refuse_record(record: str | None, source: str) -> None:
+def refuse_record(record: str | None, source: str) -> None:
+    """Raise `FormatError` where a record is asked for by name, in a file that holds one."""
     if record is not None:
         raise FormatError(f"{source}: record {record!r} was asked for; this file holds one recording: leave it out")
 
 
-def _table_lines(text: str) -> list[tuple[int, str]]:
+def table_lines(text: str, comment: str = "#") -> list[tuple[int, str]]:
     """Line numbers and lines, without blank lines and comments; numpy.savetxt's commented header is kept."""
     lines = [(number, line.strip("\r\n ")) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, line) for number, line in lines if line.strip()]
-    kept = [(number, line) for number, line in lines if not line.startswith("#")]
-    comments = [(number, line.lstrip("# ")) for number, line in lines if line.startswith("#")]
+    kept = [(number, line) for number, line in lines if not line.startswith(comment)]
+    comments = [(number, line.lstrip(comment + " ")) for number, line in lines if line.startswith(comment)]
     if kept and comments and comments[-1][0] < kept[0][0]:
-        cells = _cells(comments[-1][1], _delimiter(kept[0][1]))
+        cells = table_cells(comments[-1][1], delimiter_of(kept[0][1]))
         if any(map(_lead_and_unit_of, cells)):
             kept.insert(0, comments[-1])
     return kept
 
 
-def _delimiter(line: str) -> str | None:
-    return next((delimiter for delimiter in "\t;," if delimiter in line), None)
+def delimiter_of(line: str, decimal: str = ".") -> str | None:
+    """The first of tab, semicolon and comma that a line has, unless it is the decimal mark; None: blanks."""
+    return next((delimiter for delimiter in "\t;," if delimiter in line and delimiter != decimal), None)
 
 
-def _cells(line: str, delimiter: str | None) -> list[str]:
+def table_cells(line: str, delimiter: str | None) -> list[str]:
+    """A line's cells without blanks and quotes around them."""
     return [cell.strip().strip("\"'").strip() for cell in line.split(delimiter)]
 
 
@@ -223,11 +243,12 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _are_numbers(cells: list[str]) -> bool:
+def _aretable_numbers(cells: list[str]) -> bool:
     return len(cells) > 1 and any(cells) and all(map(_is_number, cells))
 
 
-def _name_and_unit(cell: str) -> tuple[str, str]:
+def name_and_unit(cell: str) -> tuple[str, str]:
+    """A heading's name, and the unit of voltage in brackets after it, if there is one."""
     match = _NAME_AND_UNIT.fullmatch(cell)
     if match and millivolts(match["unit"]) is not None:
         return match["name"], match["unit"]
@@ -235,19 +256,32 @@ def _name_and_unit(cell: str) -> tuple[str, str]:
 
 
 def _lead_and_unit_of(cell: str) -> bool:
-    return canonical_lead(_name_and_unit(cell)[0]) is not None
+    return canonical_lead(name_and_unit(cell)[0]) is not None
 
 
-def _numbers(lines: list[tuple[int, str]], delimiter: str | None, source: str) -> NDArray[np.float64]:
+def table_numbers(
+    lines: list[tuple[int, str]],
+    delimiter: str | None,
+    source: str,
+    decimal: str = ".",
+    missing: Sequence[str] = (),
+) -> NDArray[np.float64]:
+    """`(rows, columns)`, NaN for an empty cell. Raises `FormatError` naming the line that is not as it should be."""
     rows: list[list[float]] = []
     for number, line in lines:
-        cells = _cells(line, delimiter)
+        cells = table_cells(line, delimiter)
+        if missing:
+            cells = ["" if cell in missing else cell for cell in cells]
+        if decimal != ".":
+            # A point there would be of thousands, or of a table that is not in this dialect.
+            cells = [cell.replace(".", " .").replace(decimal, ".") for cell in cells]
         try:
             rows.append([float(cell or "nan") for cell in cells])
         except ValueError:
             wrong = next(cell for cell in cells if not _is_number(cell))
+            mark = "a point" if decimal == "." else "a comma"
             raise FormatError(
-                f"{source}: line {number} of the table has {wrong[:40]!r} where a number is expected (a point as the "
+                f"{source}: line {number} of the table has {wrong[:40]!r} where a number is expected ({mark} as the "
                 "decimal mark)"
             ) from None
         if len(rows[-1]) != len(rows[0]):

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import EcoscaleError
-from ecoscale.formats import arrays, code_hdf5, dicom, sph_hdf5, wfdb_header
+from ecoscale.formats import arrays, code_hdf5, dicom, fhir, json_signal, sph_hdf5, wfdb_header
 from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from ecoscale.ecg import ECG
+    from ecoscale.formats.dialect import Dialect
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,15 @@ class Recording:
         return read_ecg(self.path, record=self.record, **(self.options | options))
 
 
-def find_recordings(paths: Iterable[str | Path], *, tables: bool = False) -> Iterator[Recording]:
+def find_recordings(paths: Iterable[str | Path], *, tables: bool | Dialect = False) -> Iterator[Recording]:
     """Every recording in these files, folders (with those in them) and patterns (`*`, `?`, `[...]`, `**`), each once.
 
-    In a folder, those files are recordings that say so by their content: WFDB headers, DICOM waveforms, CODE HDF5 (one
-    recording an exam), SPH HDF5 (one a file), in the order of their names. Others are passed over, and hidden ones;
-    `tables` takes `.npy` files and text tables too, which can be read only with a rate and a unit given. A path named
+    In a folder, those files are recordings that say so by their content: WFDB headers, DICOM waveforms, HL7 aECG, MUSE
+    and Philips XML, FHIR and other JSON with a signal, CODE HDF5 (one recording an exam), SPH HDF5 (one a file), in the
+    order of their names. Others are passed over, and hidden ones;
+    text tables only where a dialect beside them, or in the folder, says how they are read. `tables` takes `.npy` files
+    and all text tables too, which can be read only with a rate and a unit given; or, as a dialect, the tables that fit
+    it. A path named
     as such, or found by a pattern, is always yielded, even if nothing is there or the folder holds no recording:
     `Recording.read` then raises the error that says why.
     """
@@ -75,7 +79,7 @@ def _read_exams(path: Path, members: list[Recording]) -> Iterator[ECG | Ecoscale
         with code_hdf5.open_exams(path) as file:
             for recording in members:
                 # It always has the twelve, and a few seconds.
-                needless = ("fewer_leads", "longest")
+                needless = ("fewer_leads", "longest", "dialect")
                 options = {name: value for name, value in recording.options.items() if name not in needless}
                 yield _outcome(partial(file.read, recording.record, **options))
     except EcoscaleError as error:  # the file as a whole
@@ -89,7 +93,7 @@ def _outcome(read: Callable[[], ECG]) -> ECG | EcoscaleError:
         return error
 
 
-def _at(path: str | Path, tables: bool, *, matched: bool = False) -> Iterator[Recording]:
+def _at(path: str | Path, tables: bool | Dialect, *, matched: bool = False) -> Iterator[Recording]:
     text = str(path)
     if glob.has_magic(text) and not os.path.lexists(text):
         found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207  (a Path takes no absolute pattern)
@@ -120,7 +124,7 @@ def _at(path: str | Path, tables: bool, *, matched: bool = False) -> Iterator[Re
     yield Recording(path)
 
 
-def _in_folder(path: Path, tables: bool) -> Iterator[Recording]:
+def _in_folder(path: Path, tables: bool | Dialect) -> Iterator[Recording]:
     if _is_special(path):
         return
     content, head = _content(path)
@@ -130,11 +134,27 @@ def _in_folder(path: Path, tables: bool) -> Iterator[Recording]:
         # A header that is not valid, empty or unreadable is yielded for its error's sake.
         content is Content.WFDB_HEADER
         or path.suffix == ".hea"
+        or content in (Content.AECG, Content.MUSE, Content.PHILIPS)
         or (content is Content.DICOM and dicom.may_hold_waveform(head))
-        or (tables and content is Content.NPY)
-        or (tables and content is Content.TEXT and arrays.looks_like_table(text_of(head)))
+        or (content is Content.FHIR and fhir.may_hold_signal(path))
+        or (content is Content.JSON and json_signal.may_hold_signal(path))
+        or (tables is True and content is Content.NPY)
+        or (content in (Content.TEXT, Content.BINARY) and _is_table(path, content, head, tables))
     ):
         yield Recording(path)
+
+
+def _is_table(path: Path, content: Content, head: bytes, tables: bool | Dialect) -> bool:
+    """Whether a text file is a table that can be read: by the dialect given, or beside it, or by what was stated."""
+    if not isinstance(tables, bool) or arrays.dialect_beside(path):
+        from ecoscale.formats.dialect import dialect_of, fits
+
+        try:
+            dialect = dialect_of(path) if isinstance(tables, bool) else tables
+        except EcoscaleError:
+            return path.with_name(path.name + ".yaml").exists()  # to read it says what is wrong with the dialect
+        return dialect is not None and fits(head, dialect)
+    return tables and content is Content.TEXT and arrays.looks_like_table(text_of(head))
 
 
 def _is_special(path: Path) -> bool:

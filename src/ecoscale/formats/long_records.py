@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ecoscale.ecg import ECG
+    from ecoscale.formats.dialect import Dialect
 
 PIECE_SECONDS = 60.0
 """Length of a piece: 1.4 MB of 12 leads at 500 Hz, which is quicker than to read more at once."""
@@ -88,6 +89,7 @@ def open_long_record(
     rate: float | None = None,
     unit: str | None = None,
     leads: Sequence[str] | None = None,
+    dialect: Dialect | None = None,
 ) -> LongRecord:
     """Open a recording of any length and any of the twelve leads; parameters and errors are those of `read_ecg`."""
     source, path = str(path), Path(path)
@@ -107,7 +109,8 @@ def open_long_record(
             return _wfdb(header, described, source)
     if content is Content.NPY:
         return _npy(arrays.open_npy(path, **options), source)
-    ecg = read_ecg(path, record=record, rate=rate, unit=unit, leads=leads, fewer_leads=content is not Content.HDF5)
+    stated: dict[str, Any] = {"rate": rate, "unit": unit, "leads": leads, "dialect": dialect}
+    ecg = read_ecg(path, record=record, **stated, fewer_leads=content is not Content.HDF5)
     return LongRecord(
         source, ecg.record, ecg.rate, ecg.leads, ecg.n_samples, None, ecg.notes, lambda n, _: _in_pieces(ecg, n)
     )

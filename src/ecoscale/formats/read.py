@@ -7,25 +7,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecoscale.errors import FormatError
-from ecoscale.formats import arrays, code_hdf5, dicom, hdf5, sph_hdf5, wfdb_header, wfdb_record
+from ecoscale.formats import (
+    arrays,
+    code_hdf5,
+    dicom,
+    documents,
+    fhir,
+    hdf5,
+    hl7_aecg,
+    json_signal,
+    muse_xml,
+    philips_xml,
+    sph_hdf5,
+    wfdb_header,
+    wfdb_record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ecoscale.ecg import ECG
+    from ecoscale.formats.dialect import Dialect
 
 READABLE = (
-    "Formats read: WFDB (.hea with .dat or .mat), DICOM ECG waveform, CODE and SPH HDF5, and with rate, unit and "
-    "leads given .npy and tables (CSV, TSV)"
+    "Formats read: WFDB (.hea with .dat or .mat), DICOM ECG waveform, HL7 aECG, GE MUSE and Philips XML, FHIR "
+    "Observation, CODE and SPH HDF5, JSON with its rate, unit and leads, and with these given (or in a dialect) .npy "
+    "and tables (CSV, TSV)"
 )
 HEAD_BYTES = 4096
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _OF_TEXT = b"\t\n\f\r" + bytes(range(32, 256))
 
 # Named, so that the user learns what to do; the content decides here too.
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive (.zip, .npz, .xlsx); unpack it, or export a table",
     b"\x1f\x8b": "compressed with gzip; decompress it",
-    b"<?xml": "XML (HL7 aECG, Muse, Philips?); export WFDB or DICOM from the cart",
     b"%PDF": "a PDF: a picture of an ECG, not its samples; export WFDB or DICOM from the cart",
     b"MATLAB": "a MATLAB file, which states no rate, unit or leads; expected the .hea of its WFDB record beside it",
 }
@@ -38,9 +54,26 @@ class Content(Enum):
     WFDB_HEADER = "WFDB header"
     DICOM = "DICOM"
     HDF5 = "HDF5"
+    AECG = "HL7 aECG"
+    MUSE = "GE MUSE XML"
+    PHILIPS = "Philips XML"
+    XML = "XML of another kind"
+    FHIR = "FHIR resource"
+    JSON = "JSON"
     NPY = ".npy"
     TEXT = "text"
     BINARY = "binary"
+
+
+_XML_ROOTS = {hl7_aecg.ROOT: Content.AECG, muse_xml.ROOT: Content.MUSE, philips_xml.ROOT: Content.PHILIPS}
+# Those that say all in one document.
+_DOCUMENTS = {
+    Content.AECG: hl7_aecg,
+    Content.MUSE: muse_xml,
+    Content.PHILIPS: philips_xml,
+    Content.FHIR: fhir,
+    Content.JSON: json_signal,
+}
 
 
 def content_of(head: bytes) -> Content:
@@ -53,8 +86,12 @@ def content_of(head: bytes) -> Content:
         return Content.HDF5
     if head.startswith(b"\x93NUMPY"):
         return Content.NPY
+    if documents.looks_like_xml(head):
+        return _XML_ROOTS.get(documents.root_name(head), Content.XML)
     if head.translate(None, _OF_TEXT):
         return Content.BINARY
+    if documents.looks_like_json(head):
+        return Content.FHIR if fhir.is_fhir(head) else Content.JSON
     return Content.WFDB_HEADER if wfdb_header.is_header(text_of(head)) else Content.TEXT
 
 
@@ -75,6 +112,7 @@ def read_ecg(
     leads: Sequence[str] | None = None,
     fewer_leads: bool = False,
     longest: float | None = None,
+    dialect: Dialect | None = None,
 ) -> ECG:
     """Read one recording: all twelve leads in canonical order, in mV.
 
@@ -90,6 +128,8 @@ def read_ecg(
         Whether a recording may have fewer than the twelve leads and those that follow from them, such as a watch's one.
     longest
         Seconds beyond which a WFDB record or `.npy` is refused before any of it is in memory; default: of any length.
+    dialect
+        How a text table is to be read; default: as the description beside it says, if there is one.
 
     Raises
     ------
@@ -98,7 +138,7 @@ def read_ecg(
     LeadError
         If a lead is missing that cannot be derived, or named twice; the message names it.
     MissingExtraError
-        If the format needs pydicom or h5py (the extra `formats`), and it is not installed.
+        If the format needs a package of the extra `formats` that is not installed.
     """
     source, path = str(path), Path(path)
     options = {
@@ -139,6 +179,14 @@ def read_ecg(
     options["fewer_leads"] = fewer_leads
     if content is Content.DICOM:
         return dicom.read(path, **options)
+    if reader := _DOCUMENTS.get(content):
+        return reader.read(path, **options)
+    if content is Content.XML:
+        found = documents.root_name(head)
+        raise FormatError(
+            f"{source}: XML whose root element is {f'<{found}>' if found else 'not at its beginning'}; expected "
+            f"<{'>, <'.join(_XML_ROOTS)}>: export the ECG as one of these, as DICOM or as WFDB. {READABLE}"
+        )
     if content is Content.NPY:
         return arrays.read_npy(path, **options, longest=longest)
     # A header that is not valid is still called one by its suffix: the error then says what is wrong with it.
@@ -147,11 +195,18 @@ def read_ecg(
     # Samples without any mark of their own are those of the record whose header names this file.
     if header := wfdb_header.header_beside(path):
         return wfdb_record.read(header, **options, longest=longest)
-    if content is Content.TEXT:
+    described = dialect is not None or arrays.dialect_beside(path) is not None
+    if content is Content.TEXT or (described and content is Content.BINARY and head.startswith(_UTF16)):
         try:
-            text = text_of(path.read_bytes())
+            data = path.read_bytes()
         except OSError as error:
             raise FormatError(f"{source}: the file cannot be read: {error}") from error
+        if described:
+            from ecoscale.formats.dialect import dialect_of, read_table
+
+            if found := dialect or dialect_of(path):
+                return read_table(data, found, **options)
+        text = text_of(data)
         if arrays.looks_like_table(text, named=leads is None):
             return arrays.read_table(text, **options)
     for magic, what in _FOREIGN.items():
