@@ -1,6 +1,6 @@
 """Bare arrays: NumPy `.npy`, and text tables (CSV, TSV). Neither states a rate or a unit: the caller must.
 
-A table's header row may name the leads, and the unit after a name (`II (uV)`).
+A table's header row may name the leads, and the unit after a name (`II (uV)`); a column `time (s)` states the rate.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ecoscale.ecg import ECG
+
+_TIME = re.compile(r"(?:time|t)\s*[(\[](?:s|sec|seconds)[)\]]", re.IGNORECASE)
+_UNEVEN = 1e-3  # of a sample's length: more than rounding does to times that were written with microseconds
 
 _NAME_AND_UNIT = re.compile(r"(?P<name>.*?)\s*[(\[](?P<unit>[^()\[\]]*)[)\]]")
 
@@ -131,6 +134,8 @@ def read_table(
             f"{source}: the header row has {len(header)} columns, the rows below have {values.shape[1]}; expected as "
             "many names as columns"
         )
+    timed = [column for column, name in enumerate(header) if _TIME.fullmatch(name)]
+    own_rate = rate_of_times(values[:, timed[0]], source, header[timed[0]]) if len(timed) == 1 else None
     names, units = zip(*map(_name_and_unit, header), strict=True)
     found = name_channels(names, leads, source)
     if not any(found):
@@ -140,9 +145,9 @@ def read_table(
         )
     if any(name and text_unit for name, text_unit in zip(found, units, strict=True)):
         refuse_other_unit([u for u in units if millivolts(u)], unit, source, "the header row's unit")
-        _require("a table", source, rate=rate)
+        _require("a table", source, rate=own_rate or rate)
     else:
-        _require("a table", source, rate=rate, unit=unit)
+        _require("a table", source, rate=own_rate or rate, unit=unit)
     factors = [
         required_millivolts(own or unit or "", source, f"the unit of column {name}") if lead else 0.0
         for name, own, lead in zip(names, units, found, strict=True)
@@ -151,10 +156,33 @@ def read_table(
     return twelve_lead_ecg(
         values.T[wanted] * np.array(factors)[wanted, None],
         [lead for lead in found if lead],
-        rate=agreed_rate(None, rate, source, "the rate"),
+        rate=agreed_rate(own_rate, rate, source, "the rate by the column of times"),
         source=source,
-        ignored=[name for name, lead in zip(header, found, strict=True) if not lead],
+        ignored=[
+            name
+            for column, name in enumerate(header)
+            if not found[column] and (own_rate is None or column not in timed)
+        ],
         fewer_leads=fewer_leads,
+    )
+
+
+def rate_of_times(times: NDArray[np.float64], source: str, column: str) -> float:
+    """The rate in Hz of evenly spaced times in seconds, in the fewest decimals that agree with all of them.
+
+    Raises `FormatError` for times that are missing or not evenly spaced.
+    """
+    n_steps = len(times) - 1
+    took = times[-1] - times[0] if n_steps else 0.0
+    if np.isfinite(times).all() and took > 0:
+        count = np.arange(n_steps + 1)
+        for digits in range(10):
+            rate = round(n_steps / took, digits)
+            if rate > 0 and np.abs((times - times[0]) * rate - count).max() <= _UNEVEN:
+                return rate
+    raise FormatError(
+        f"{source}: the column {column!r} is not of evenly spaced times; expected one step from each sample to the "
+        "next: take the column out, and give rate="
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import EcoscaleError
-from ecoscale.formats import arrays, code_hdf5, dicom, sph_hdf5, wfdb_header
+from ecoscale.formats import arrays, code_hdf5, dicom, parquet, sph_hdf5, wfdb_header
 from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg, text_of
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ def _in_folder(path: Path, tables: bool) -> Iterator[Recording]:
         content is Content.WFDB_HEADER
         or path.suffix == ".hea"
         or (content is Content.DICOM and dicom.may_hold_waveform(head))
+        or (content is Content.PARQUET and parquet.is_recording(path))
         or (tables and content is Content.NPY)
         or (tables and content is Content.TEXT and arrays.looks_like_table(text_of(head)))
     ):

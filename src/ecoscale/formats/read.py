@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecoscale.errors import FormatError
-from ecoscale.formats import arrays, code_hdf5, dicom, hdf5, sph_hdf5, wfdb_header, wfdb_record
+from ecoscale.formats import arrays, code_hdf5, dicom, hdf5, parquet, sph_hdf5, wfdb_header, wfdb_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,7 @@ class Content(Enum):
     DICOM = "DICOM"
     HDF5 = "HDF5"
     NPY = ".npy"
+    PARQUET = "Parquet"
     TEXT = "text"
     BINARY = "binary"
 
@@ -53,6 +54,8 @@ def content_of(head: bytes) -> Content:
         return Content.HDF5
     if head.startswith(b"\x93NUMPY"):
         return Content.NPY
+    if head.startswith(parquet.MAGIC):
+        return Content.PARQUET
     if head.translate(None, _OF_TEXT):
         return Content.BINARY
     return Content.WFDB_HEADER if wfdb_header.is_header(text_of(head)) else Content.TEXT
@@ -139,6 +142,8 @@ def read_ecg(
     options["fewer_leads"] = fewer_leads
     if content is Content.DICOM:
         return dicom.read(path, **options)
+    if content is Content.PARQUET:
+        return parquet.read(path, **options)
     if content is Content.NPY:
         return arrays.read_npy(path, **options, longest=longest)
     # A header that is not valid is still called one by its suffix: the error then says what is wrong with it.
