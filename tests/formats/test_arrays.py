@@ -177,3 +177,33 @@ def test_a_table_that_is_wrong_is_refused_naming_the_line(tmp_path, change, mess
 def test_a_table_of_something_else_is_not_taken_for_an_ecg(recordings):
     with pytest.raises(FormatError, match=r"ptbxl_database.csv: not a format that is known.*Formats read"):
         read_ecg(recordings / "ptbxl-native" / "ptbxl_database.csv", rate=500, unit="mV")
+
+
+@given(rate=st.sampled_from([100, 128, 250, 257.5, 360, 400, 500, 1000]), n_samples=st.integers(4, 400))
+def test_a_column_of_times_states_the_rate(rate, n_samples):
+    times = np.arange(n_samples) / rate
+    rows = [",".join(("time (s)", *(f"{lead} (uV)" for lead in LEADS)))]
+    for written in (times.astype(str), np.char.mod("%.6f", times + 3)):
+        rows[1:] = [
+            ",".join((at, *map(str, sample))) for at, sample in zip(written, microvolts(n_samples).T, strict=True)
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "a.csv")
+            path.write_text("\n".join(rows))
+            ecg = read_ecg(path)
+            with pytest.raises(FormatError, match=f"column of times is {rate:g} Hz, but rate=77 was given"):
+                read_ecg(path, rate=77)
+        assert (ecg.rate, ecg.notes) == (rate, ())
+        np.testing.assert_allclose(ecg.signal, microvolts(n_samples) / 1000, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [[0, 0.002, 0.004, 0.007], [0, 0.002, 0.001, 0.006], [0, 0, 0, 0], [0, 0.002, "", 0.006], [0, 0.003, 0.006, 0.008]],
+)
+def test_times_that_are_not_even_are_refused_and_not_averaged(tmp_path, times):
+    rows = [",".join(["Time [s]", *(f"{lead} (mV)" for lead in LEADS)])]
+    rows += [",".join(map(str, (at, *sample))) for at, sample in zip(times, microvolts(4).T, strict=True)]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    with pytest.raises(FormatError, match=r"a.csv: the time column (is not even|has missing)"):
+        read_ecg(tmp_path / "a.csv")

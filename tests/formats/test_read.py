@@ -68,7 +68,7 @@ def test_a_header_in_name_only_is_told_what_its_first_line_should_be(tmp_path):
     [
         (gzip.compress(b"rec 12 500 5000"), "gzip; decompress"),
         (b"PK\x03\x04" + b"\0" * 40, "zip archive"),
-        (b"<?xml version='1.0'?><AnnotatedECG/>", "XML"),
+        (b"<?xml version='1.0'?><svg/>", "XML whose root element is <svg>"),
         (b"%PDF-1.7\n\xe2\xe3\xcf\xd3", "PDF"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "bytes 89 50 4e 47"),
         (bytes(range(256)), "not a format that is known"),

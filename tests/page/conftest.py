@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-
 from serving import serve
 
 if TYPE_CHECKING:
@@ -16,10 +15,15 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +58,9 @@ def visit(browser, service):
         page = context.new_page()
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: opened.append(f"script: {error}"))
-        page.on("request", lambda request: request.url.startswith((service, "blob:", "data:")) or opened.append(request.url))
+        page.on(
+            "request", lambda request: request.url.startswith((service, "blob:", "data:")) or opened.append(request.url)
+        )
         page.goto(service + path)
         page.wait_for_selector("#examples button")
         yield page

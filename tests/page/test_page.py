@@ -218,7 +218,11 @@ def test_has_no_serious_accessibility_finding(visit, tmp_path, scheme, size):
                 page.click("tr[data-finding=AF] button.title")
                 page.wait_for_selector(".relevance")
             found = Axe().run(page).response["violations"]
-            serious = {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in found if rule["impact"] in ("serious", "critical")}
+            serious = {
+                rule["id"]: [node["html"] for node in rule["nodes"]]
+                for rule in found
+                if rule["impact"] in ("serious", "critical")
+            }
             assert serious == {}, step
             wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide <= 0, f"{step}: the page is {wide} pixels too wide"

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from ecoscale import __version__
 from ecoscale.cli.benchmark import benchmark
 from ecoscale.cli.complexity import complexity
+from ecoscale.cli.convert import convert
 from ecoscale.cli.datasets import datasets
 from ecoscale.cli.demo import demo
 from ecoscale.cli.design import design
@@ -71,7 +72,7 @@ app = typer.Typer(
 )
 for group, verbs in (
     ("Use", (predict, timeline, info, serve, demo)),
-    ("Data", (prepare,)),
+    ("Data", (convert, prepare)),
     ("Train and measure", (train, finetune, runs, evaluate, benchmark, reproduce, pack, quantise)),
     ("Networks", (models, complexity, design)),
     ("Make", (synth,)),

@@ -1,6 +1,6 @@
 """Bare arrays: NumPy `.npy`, and text tables (CSV, TSV). Neither states a rate or a unit: the caller must.
 
-A table's header row may name the leads, and the unit after a name (`II (uV)`).
+A table's header row may name the leads, and the unit after a name (`II (uV)`); a column `time (s)` states the rate.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ import numpy as np
 
 from ecoscale.errors import FormatError
 from ecoscale.formats.leads import canonical_lead, canonical_leads, name_channels, twelve_lead_ecg
-from ecoscale.formats.quantities import agreed_rate, millivolts, refuse_longer, refuse_other_unit, required_millivolts
+from ecoscale.formats.quantities import (
+    agreed_rate,
+    millivolts,
+    rate_of_times,
+    refuse_longer,
+    refuse_other_unit,
+    required_millivolts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ecoscale.ecg import ECG
+
+_TIME = re.compile(r"(?:time|t)\s*[(\[](?:s|sec|seconds)[)\]]", re.IGNORECASE)
 
 _NAME_AND_UNIT = re.compile(r"(?P<name>.*?)\s*[(\[](?P<unit>[^()\[\]]*)[)\]]")
 
@@ -143,6 +152,8 @@ def read_table(
             f"{source}: the header row has {len(header)} columns, the rows below have {values.shape[1]}; expected as "
             "many names as columns"
         )
+    timed = [column for column, name in enumerate(header) if _TIME.fullmatch(name)]
+    own_rate = rate_of_times(values[:, timed[0]], "s", source)[0] if len(timed) == 1 else None
     names, units = zip(*map(name_and_unit, header), strict=True)
     found = name_channels(names, leads, source)
     if not any(found):
@@ -152,9 +163,9 @@ def read_table(
         )
     if any(name and text_unit for name, text_unit in zip(found, units, strict=True)):
         refuse_other_unit([u for u in units if millivolts(u)], unit, source, "the header row's unit")
-        require("a table", source, rate=rate)
+        require("a table", source, rate=own_rate or rate)
     else:
-        require("a table", source, rate=rate, unit=unit)
+        require("a table", source, rate=own_rate or rate, unit=unit)
     factors = [
         required_millivolts(own or unit or "", source, f"the unit of column {name}") if lead else 0.0
         for name, own, lead in zip(names, units, found, strict=True)
@@ -163,9 +174,13 @@ def read_table(
     return twelve_lead_ecg(
         values.T[wanted] * np.array(factors)[wanted, None],
         [lead for lead in found if lead],
-        rate=agreed_rate(None, rate, source, "the rate"),
+        rate=agreed_rate(own_rate, rate, source, "the rate by the column of times"),
         source=source,
-        ignored=[name for name, lead in zip(header, found, strict=True) if not lead],
+        ignored=[
+            name
+            for column, name in enumerate(header)
+            if not found[column] and (own_rate is None or column not in timed)
+        ],
         fewer_leads=fewer_leads,
     )
 

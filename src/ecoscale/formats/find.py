@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import EcoscaleError
-from ecoscale.formats import arrays, code_hdf5, dicom, fhir, json_signal, sph_hdf5, wfdb_header
+from ecoscale.formats import arrays, code_hdf5, dicom, fhir, json_signal, parquet, sph_hdf5, wfdb_header
 from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg, text_of
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ def _in_folder(path: Path, tables: bool | Dialect) -> Iterator[Recording]:
         or path.suffix == ".hea"
         or content in (Content.AECG, Content.MUSE, Content.PHILIPS)
         or (content is Content.DICOM and dicom.may_hold_waveform(head))
+        or (content is Content.PARQUET and parquet.is_recording(path))
         or (content is Content.FHIR and fhir.may_hold_signal(path))
         or (content is Content.JSON and json_signal.may_hold_signal(path))
         or (tables is True and content is Content.NPY)

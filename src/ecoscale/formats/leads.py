@@ -51,6 +51,11 @@ def lead_of_code(code: str) -> str | None:
     return _NUMBERED.get(int(match[1])) if match else None
 
 
+def code_of_lead(lead: str) -> str:
+    """The MDC code (`2:1`) of a canonical lead, as DICOM's context group 3001 lists it."""
+    return f"2:{next(number for number, name in _NUMBERED.items() if name == lead)}"
+
+
 def canonical_leads(names: Sequence[str], source: str) -> tuple[str, ...]:
     """All of these names canonical; a `LeadError` names those that are unknown or occur twice."""
     leads = tuple(canonical_lead(name) for name in names)

@@ -72,8 +72,8 @@ def rate_of_interval(interval: float, unit: str, source: str, field: str) -> flo
 def rate_of_times(times: NDArray[np.float64], unit: str, source: str) -> tuple[float, float]:
     """The rate in Hz that a column of times states, and to which share of it the times tell.
 
-    Times may be rounded, so that a step is up to half as long or long again; the rate is that of all of them, and a
-    whole number where that is within what their rounding leaves open. Raises `FormatError` for times that are missing,
+    Times may be rounded, so that a step is up to half as long or long again; the rate is that of all of them, in the
+    fewest decimals that are within what their rounding leaves open. Raises `FormatError` for times that are missing,
     do not rise, or leave a gap.
     """
     import numpy as np
@@ -90,15 +90,15 @@ def rate_of_times(times: NDArray[np.float64], unit: str, source: str) -> tuple[f
         )
     length = float(times[-1] - times[0])
     places = times[0] + np.arange(len(times)) * (length / len(steps))
-    tolerance = 2 * float(np.abs(times - places).max()) / length + 1e-6
+    tolerance = 2 * float(np.abs(times - places).max()) / length + 1e-9
     if tolerance > 0.05:
         raise FormatError(
             f"{source}: the time column is not even: times are up to {tolerance * length / 2:g} {unit} off even steps; "
             "expected samples at even intervals"
         )
     rate = rate_of_interval(length / len(steps), unit, source, "the step of the time column")
-    whole = round(rate)
-    return (float(whole) if whole and abs(rate - whole) <= tolerance * rate else rate), tolerance
+    rounded = (round(rate, digits) for digits in range(10))
+    return next((each for each in rounded if each and abs(rate - each) <= tolerance * rate), rate), tolerance
 
 
 def agreed_rate(stated: float | None, given: float | None, source: str, field: str) -> float:

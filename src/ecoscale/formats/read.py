@@ -17,6 +17,7 @@ from ecoscale.formats import (
     hl7_aecg,
     json_signal,
     muse_xml,
+    parquet,
     philips_xml,
     sph_hdf5,
     wfdb_header,
@@ -61,6 +62,7 @@ class Content(Enum):
     FHIR = "FHIR resource"
     JSON = "JSON"
     NPY = ".npy"
+    PARQUET = "Parquet"
     TEXT = "text"
     BINARY = "binary"
 
@@ -86,6 +88,8 @@ def content_of(head: bytes) -> Content:
         return Content.HDF5
     if head.startswith(b"\x93NUMPY"):
         return Content.NPY
+    if head.startswith(parquet.MAGIC):
+        return Content.PARQUET
     if documents.looks_like_xml(head):
         return _XML_ROOTS.get(documents.root_name(head), Content.XML)
     if head.translate(None, _OF_TEXT):
@@ -179,6 +183,8 @@ def read_ecg(
     options["fewer_leads"] = fewer_leads
     if content is Content.DICOM:
         return dicom.read(path, **options)
+    if content is Content.PARQUET:
+        return parquet.read(path, **options)
     if reader := _DOCUMENTS.get(content):
         return reader.read(path, **options)
     if content is Content.XML:
