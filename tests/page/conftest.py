@@ -11,6 +11,7 @@ from serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
 
@@ -45,6 +46,16 @@ def service() -> Iterator[str]:
     """The address of a service with a bundle for twelve leads and one for three."""
     with serve("--bundle", "six-findings", "--bundle", "six-findings-holter") as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def holter(tmp_path_factory) -> Path:
+    """A day of leads II, V1 and V5 with two episodes of AF."""
+    from ecoscale.datasets.layouts import Stretch, write_holter
+
+    stretches = [Stretch(4 * 3600, 4.2 * 3600), Stretch(20 * 3600, 20.5 * 3600)]
+    folder = tmp_path_factory.mktemp("holter")
+    return write_holter(folder, stretches, rate=128, leads=("II", "V1", "V5"))
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import wfdb
+from playwright.sync_api import expect
 
 from ecoscale import Classifier, read_ecg
 from ecoscale.datasets.synthetic import synthetic_ecg
+from ecoscale.formats.writing import write_ecg
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +23,7 @@ LONGEST_WAIT = 20_000
 
 
 def write_wfdb(folder: Path, name: str, findings: list[str], seed: int = 1) -> list[Path]:
-    ecg = synthetic_ecg(findings, seed=seed).ecg
-    names = list(ecg.leads)
-    wfdb.wrsamp(name, ecg.rate, ["mV"] * 12, names, ecg.signal.T.astype(float), ["16"] * 12, write_dir=str(folder))
+    write_ecg(synthetic_ecg(findings, seed=seed).ecg, folder / f"{name}.hea")
     return [folder / f"{name}.hea", folder / f"{name}.dat"]
 
 
@@ -34,7 +33,7 @@ def drop(page: Page, files: list[Path]) -> None:
 
 def wait_for_findings(page: Page) -> None:
     page.wait_for_selector("#findings tr[data-finding]")
-    page.wait_for_function("document.getElementById('status').textContent === ''")
+    expect(page.locator("#status")).to_have_text("")
 
 
 def probabilities(page: Page) -> dict[str, str]:
@@ -163,10 +162,8 @@ def test_asks_for_what_a_file_does_not_state(visit, tmp_path):
 
 def test_warns_in_plain_words(visit, tmp_path):
     ecg = synthetic_ecg([], seed=3).ecg
-    signal = ecg.signal.astype(float)
-    signal[7] = 0.0
-    names = list(ecg.leads)
-    wfdb.wrsamp("flat", ecg.rate, ["mV"] * 12, names, signal.T, ["16"] * 12, write_dir=str(tmp_path))
+    ecg.signal[7] = 0.0
+    write_ecg(ecg, tmp_path / "flat.hea")
     with visit() as page:
         drop(page, [tmp_path / "flat.hea", tmp_path / "flat.dat"])
         wait_for_findings(page)
@@ -177,11 +174,11 @@ def test_lists_several_recordings_with_what_each_shows(visit, tmp_path):
     files = write_wfdb(tmp_path, "one", ["AF"]) + write_wfdb(tmp_path, "two", ["LBBB"])
     with visit() as page:
         drop(page, files)
-        page.wait_for_function("document.querySelector('#recordings')?.innerText.includes('bundle branch block')")
+        expect(page.locator("#recordings li").nth(1)).to_contain_text("bundle branch block", timeout=LONGEST_WAIT)
         listed = page.locator("#recordings li").all_inner_texts()
         assert "atrial fibrillation" in listed[0].lower()
         page.click("#recordings li:nth-child(2) button")
-        page.wait_for_function("document.getElementById('name').textContent.startsWith('two')")
+        expect(page.locator("#name")).to_have_text(re.compile("^two"), timeout=LONGEST_WAIT)
 
 
 def test_downloads_the_report_and_the_result(visit, tmp_path):
@@ -237,5 +234,5 @@ def test_shows_a_day_with_its_episodes_and_any_ten_seconds_of_it(visit, holter):
         first = page.locator("#episodes tbody tr").first
         assert "trial fibrillation" in first.inner_text()
         first.locator("button").click()
-        page.wait_for_function("document.querySelector('#verdict').textContent.includes('trial fibrillation')")
+        expect(page.locator("#verdict")).to_contain_text("trial fibrillation", timeout=LONGEST_WAIT)
         assert page.locator("#moment").input_value() != "0"

@@ -1,6 +1,6 @@
 // Looking at the sheet: zoom, pan and calipers. The browser scrolls; zooming sets how wide a millimetre is.
 
-import { drawn } from "/page/elements.js";
+import { drawn, element } from "/page/elements.js";
 
 const SMALLEST = 2.2; // pixels per mm below which a trace cannot be read: a phone then shows part of the sheet
 const LARGEST = 24;
@@ -13,6 +13,7 @@ export class Viewer {
     this.frame = frame;
     this.say = say;
     this.sheet = null;
+    this.over = null;
     this.scale = null; // pixels per mm; null: the whole width
     this.measuring = false;
     this.corners = null;
@@ -26,7 +27,9 @@ export class Viewer {
 
   show(sheet) {
     this.sheet = sheet;
-    this.frame.replaceChildren(sheet.svg);
+    // The calipers lie over the drawing, which is one image to a screen reader.
+    this.over = drawn("svg", { class: "over", viewBox: sheet.svg.getAttribute("viewBox") });
+    this.frame.replaceChildren(element("div", { class: "stack" }, sheet.svg, this.over));
     this.corners = null;
     this.say("");
     this.#resize();
@@ -58,7 +61,7 @@ export class Viewer {
   measure(on) {
     this.measuring = on;
     this.frame.classList.toggle("measuring", on);
-    this.sheet?.svg.querySelector(".calipers")?.remove();
+    this.over?.replaceChildren();
     this.corners = null;
     this.say("");
     if (on && this.sheet) this.#place();
@@ -66,8 +69,10 @@ export class Viewer {
 
   #resize() {
     if (!this.sheet || !this.frame.clientWidth) return;
-    this.sheet.svg.setAttribute("width", (this.sheet.width * this.pixels).toFixed(1));
-    this.sheet.svg.setAttribute("height", (this.sheet.height * this.pixels).toFixed(1));
+    for (const svg of [this.sheet.svg, this.over]) {
+      svg.setAttribute("width", (this.sheet.width * this.pixels).toFixed(1));
+      svg.setAttribute("height", (this.sheet.height * this.pixels).toFixed(1));
+    }
   }
 
   #wheel(event) {
@@ -122,12 +127,11 @@ export class Viewer {
   }
 
   #draw() {
-    const { svg } = this.sheet;
     const [from, to] = this.corners;
     const { milliseconds, millivolts, perMinute } = this.reading;
     const rate = perMinute && perMinute <= 400 ? `, ${perMinute.toFixed(0)} per minute` : "";
     const text = `${milliseconds.toFixed(0)} ms${rate}, ${millivolts < 0 ? "−" : ""}${Math.abs(millivolts).toFixed(2)} mV`;
-    let group = svg.querySelector(".calipers");
+    let group = this.over.querySelector(".calipers");
     if (!group) {
       const corner = (number) =>
         drawn("circle", {
@@ -140,8 +144,8 @@ export class Viewer {
           "aria-valuemin": 0,
           onkeydown: (event) => this.#nudge(event, number),
         });
-      group = drawn("g", { class: "calipers" }, drawn("rect"), drawn("path"), corner(0), corner(1), drawn("text"));
-      svg.append(group);
+      group = drawn("g", { class: "calipers", role: "group", "aria-label": "Calipers" }, drawn("rect"), drawn("path"), corner(0), corner(1), drawn("text"));
+      this.over.append(group);
     }
     const [rect, lines, first, second, label] = group.children;
     const set = (node, values) => Object.entries(values).forEach(([name, value]) => node.setAttribute(name, value));
