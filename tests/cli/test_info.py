@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from ecoscale.ecg import LEADS
+from ecoscale.formats import read_ecg
 
 
 def test_text_shows_leads_duration_rate_and_the_checks(run, ecgs):
@@ -71,7 +72,8 @@ def test_a_dialect_says_how_tables_are_read(run, ecgs, tmp_path):
     (tmp_path / "labels.csv").write_text("record,AF\n1,0\n")
     dialect = tmp_path / "cart.yaml"
     dialect.write_text(
-        f"rate: {ecg.rate}\nunit: mV\nleads: [{', '.join(ecg.leads)}]\nskip_rows: 1\ndecimal: ','\ndelimiter: semicolon\n"
+        f"rate: {ecg.rate}\nunit: mV\nleads: [{', '.join(ecg.leads)}]\n"
+        "skip_rows: 1\ndecimal: ','\ndelimiter: semicolon\n"
     )
     result = run("info", tmp_path, "--dialect", dialect, "--json")
     assert result.exit_code == 0

@@ -70,7 +70,7 @@ def test_null_is_a_missing_sample(tmp_path):
         (STATED | {"signal": [[1, 2], [3]]}, "rows of 1 and of 2 numbers"),
         (STATED | {"signal": [["1"]] * 12}, "signal holds str"),
         (STATED | {"signal": [[10**400]] * 12}, "OverflowError"),
-        (STATED | {"signal": dict.fromkeys(LEADS, [1.0])}, "signal names its leads and so does leads"),
+        (STATED | {"signal": {lead: [1.0] for lead in LEADS}}, "signal names its leads and so does leads"),
     ],
 )
 def test_what_is_not_stated_or_not_right_is_refused_by_name(tmp_path, found, message):
