@@ -1,5 +1,6 @@
 import json
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,15 @@ def test_nesting_without_end_is_refused(tmp_path):
     path.write_text("[" * 200_000)
     with pytest.raises(FormatError, match="the JSON cannot be read"):
         read_ecg(path)
+
+
+def test_a_small_file_takes_little_memory(tmp_path):
+    path = written(tmp_path, STATED)
+    tracemalloc.start()
+    read_ecg(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
 
 
 WHOLE = json.dumps(STATED | {"signal": SIGNAL[:, :4].tolist()}).encode()
