@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from ecoscale.ecg import LEADS
+from ecoscale.formats import read_ecg
 
 
 def test_text_shows_leads_duration_rate_and_the_checks(run, ecgs):
@@ -62,3 +63,19 @@ def test_real_recordings(run, recordings):
     result = run("info", recordings / "code15" / "exams_part0.hdf5", "--json")
     assert result.exit_code == 0
     assert {json.loads(line)["rate_hz"] for line in result.stdout.splitlines()} == {400}
+
+
+def test_a_dialect_says_how_tables_are_read(run, ecgs, tmp_path):
+    ecg = read_ecg(ecgs / "good-AF.hea")
+    rows = [";".join(f"{value:.3f}".replace(".", ",") for value in sample) for sample in ecg.signal.T]
+    (tmp_path / "ecg.txt").write_text("cart 7\n" + "\n".join(rows) + "\n")
+    (tmp_path / "labels.csv").write_text("record,AF\n1,0\n")
+    dialect = tmp_path / "cart.yaml"
+    dialect.write_text(
+        f"rate: {ecg.rate}\nunit: mV\nleads: [{', '.join(ecg.leads)}]\n"
+        "skip_rows: 1\ndecimal: ','\ndelimiter: semicolon\n"
+    )
+    result = run("info", tmp_path, "--dialect", dialect, "--json")
+    assert result.exit_code == 0
+    facts = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(each["source"], each["samples"]) for each in facts] == [(str(tmp_path / "ecg.txt"), ecg.n_samples)]

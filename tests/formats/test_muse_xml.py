@@ -33,7 +33,8 @@ def lead_data(name, steps, **fields):
         "LeadDataCRC32": zlib.crc32(data),
         "WaveFormData": f"\n{text}\n",
     } | fields
-    return f"<LeadData>{''.join(f'<{key}>{value}</{key}>' for key, value in stated.items() if value is not None)}</LeadData>"
+    fields = "".join(f"<{key}>{value}</{key}>" for key, value in stated.items() if value is not None)
+    return f"<LeadData>{fields}</LeadData>"
 
 
 def waveform(steps=STEPS, leads=EIGHT, *, kind="Rhythm", base=500, exponent=0, **fields):

@@ -13,7 +13,7 @@ from scipy.io import savemat
 from ecoscale.errors import EcoscaleError, FormatError
 from ecoscale.formats import read_ecg
 
-HEAVY = ("wfdb", "pydicom", "h5py", "pandas", "scipy", "torch")
+HEAVY = ("wfdb", "pydicom", "h5py", "pandas", "scipy", "torch", "defusedxml", "sierraecg")
 
 
 def test_importing_the_readers_imports_no_format_library():
@@ -68,7 +68,7 @@ def test_a_header_in_name_only_is_told_what_its_first_line_should_be(tmp_path):
     [
         (gzip.compress(b"rec 12 500 5000"), "gzip; decompress"),
         (b"PK\x03\x04" + b"\0" * 40, "zip archive"),
-        (b"<?xml version='1.0'?><svg/>", "XML whose root element is <svg>"),
+        (b"<?xml version='1.0'?><ClinicalDocument/>", "XML whose root element is <ClinicalDocument>"),
         (b"%PDF-1.7\n\xe2\xe3\xcf\xd3", "PDF"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "bytes 89 50 4e 47"),
         (bytes(range(256)), "not a format that is known"),
@@ -95,6 +95,11 @@ MAGIC = [
     b"\x93NUMPY\x01\x00v\x00",
     b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (12, 5), }",
     b"MATLAB 5.0 MAT-file",
+    b"<?xml version='1.0'?><AnnotatedECG><component>",
+    b"<RestingECG>",
+    b"\xff\xfe<\x00r\x00e\x00s\x00",
+    b'{"resourceType": "Observation"}',
+    b'{"signal": [[',
     b"rec 1 500 10\n",
     b"rec 1 500 10\nrec.dat 16 1000/mV 16 0 0 0 0 I\n",
     b"I,II,III\n",

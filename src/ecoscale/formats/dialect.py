@@ -315,7 +315,7 @@ class _Layout:
             raise FormatError(
                 f"{source}: the dialect's time is column {self.time_column + 1}; the table has {n_columns}"
             )
-        found = _same(stated, given, source)
+        found: tuple[str | None, ...] | None = _same(stated, given, source)
         if found is None or (stated is None and self.header):
             if not self.header:
                 require("the table", source, leads=None)
@@ -335,7 +335,7 @@ class _Layout:
         return names, [unit if lead else None for unit, lead in zip(units, names, strict=False)]
 
 
-def _same(stated: Sequence[str] | None, given: Sequence[str] | None, source: str) -> tuple[str | None, ...] | None:
+def _same(stated: Sequence[str] | None, given: Sequence[str] | None, source: str) -> tuple[str, ...] | None:
     """The leads that the dialect states, or else the caller gives; both must name the same."""
     leads = None if stated is None else canonical_leads(stated, source)
     wanted = None if given is None else canonical_leads(given, source)

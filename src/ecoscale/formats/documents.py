@@ -6,6 +6,7 @@ What is in one is read by the modules of the formats.
 from __future__ import annotations
 
 import json
+import os
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -137,10 +138,12 @@ def _decoded(head: bytes) -> str:
 def _content(path: Path, source: str, kind: str) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST_DOCUMENT + 1)
+            size = os.fstat(file.fileno()).st_size
+            # As many as there are: a buffer is taken for all that is asked for.
+            data = file.read(size) if size <= LARGEST_DOCUMENT else b""
     except OSError as error:
         raise FormatError(f"{source}: the file cannot be read: {error}") from error
-    if len(data) > LARGEST_DOCUMENT:
+    if size > LARGEST_DOCUMENT:
         raise FormatError(
             f"{source}: {kind} of more than {LARGEST_DOCUMENT // 2**20} MiB; expected a resting ECG: it would be read "
             "whole. Export long recordings as WFDB or EDF"

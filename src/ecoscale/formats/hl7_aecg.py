@@ -54,9 +54,7 @@ def read(
         best = max(sets, key=lambda each: (each.n_leads, each.n_characters))
         notes = []
         if len(sets) > 1:
-            notes.append(
-                f"other_sequences: {best.name} was read, of {len(sets)} sets of sequences in the file's rhythm series"
-            )
+            notes.append(f"other_sequences: {best.name} was read, of the {len(sets)} in the file")
         try:
             return _read_set(best, source, rate, unit, leads, fewer_leads, notes)
         except LeadError as error:

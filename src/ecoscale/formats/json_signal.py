@@ -52,7 +52,8 @@ def read(
     with damage_reported(source, "JSON"):
         found = parse_json(path, source)
         stated = found if isinstance(found, dict) else {"signal": found}
-        if "signal" not in stated or (unknown := [str(key) for key in stated if key not in KEYS]):
+        unknown = [str(key) for key in stated if key not in KEYS]
+        if "signal" not in stated or unknown:
             has = f"has {', '.join(unknown[:5])}" if "signal" in stated else "has no signal"
             raise FormatError(
                 f"{source}: the JSON {has}; expected an object of {', '.join(KEYS[:4])} (and record), or an "

@@ -288,8 +288,8 @@ def _without_calibration(signal: NDArray[np.float64], rate: float) -> tuple[NDAr
     tail = signal[:, first:]
     if len(signal) < 3 or not np.isfinite(tail).all():
         return signal, []
-    pulse = (np.abs(tail - _PULSE_MILLIVOLT) <= _PULSE_TOLERANCE).all(axis=0)
-    rest = (np.abs(tail) <= _REST_MILLIVOLT).all(axis=0)
+    pulse = np.all(np.abs(tail - _PULSE_MILLIVOLT) <= _PULSE_TOLERANCE, axis=0)
+    rest: NDArray[np.bool_] = np.all(np.abs(tail) <= _REST_MILLIVOLT, axis=0)
     at = np.flatnonzero(pulse)
     # One run of the pulse, with nothing after it but rest.
     if len(at) < _PULSE_SECONDS * rate or at[-1] - at[0] != len(at) - 1 or not rest[at[-1] + 2 :].all():
