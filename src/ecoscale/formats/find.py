@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import EcoscaleError
-from ecoscale.formats import arrays, code_hdf5, dicom, sph_hdf5, wfdb_header
-from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg, text_of
+from ecoscale.formats import archive, arrays, code_hdf5, dicom, sph_hdf5, wfdb_header
+from ecoscale.formats.read import HEAD_BYTES, SAMPLED, Content, content_of, may_be_archived, read_ecg, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -41,9 +41,10 @@ class Recording:
 def find_recordings(paths: Iterable[str | Path], *, tables: bool = False) -> Iterator[Recording]:
     """Every recording in these files, folders (with those in them) and patterns (`*`, `?`, `[...]`, `**`), each once.
 
-    In a folder, those files are recordings that say so by their content: WFDB headers, DICOM waveforms, CODE HDF5 (one
-    recording an exam), SPH HDF5 (one a file), in the order of their names. Others are passed over, and hidden ones;
-    `tables` takes `.npy` files and text tables too, which can be read only with a rate and a unit given. A path named
+    In a folder, those files are recordings that say so by their content: WFDB headers, DICOM waveforms, SCP-ECG, EDF,
+    BDF, ISHNE Holter, CODE HDF5 (one recording an exam), SPH HDF5 (one a file), archives (one recording each that is in
+    them), in the order of their names. Others are passed over, and hidden ones; `tables` takes `.npy`, `.mat` and text
+    tables too, which can be read only with a rate and a unit given. A path named
     as such, or found by a pattern, is always yielded, even if nothing is there or the folder holds no recording:
     `Recording.read` then raises the error that says why.
     """
@@ -115,7 +116,10 @@ def _at(path: str | Path, tables: bool, *, matched: bool = False) -> Iterator[Re
     if content is Content.HDF5:
         yield from _exams(path, named=True)
         return
-    if content in (Content.BINARY, Content.TEXT, None) and (header := wfdb_header.header_beside(path)):
+    if content is Content.ARCHIVE:
+        yield from _archived(path, tables, named=True)
+        return
+    if content in (Content.BINARY, Content.TEXT, Content.MATLAB, None) and (header := wfdb_header.header_beside(path)):
         path = header
     yield Recording(path)
 
@@ -126,12 +130,16 @@ def _in_folder(path: Path, tables: bool) -> Iterator[Recording]:
     content, head = _content(path)
     if content is Content.HDF5:
         yield from _exams(path, named=False)
+    elif content is Content.ARCHIVE:
+        yield from _archived(path, tables, named=False)
     elif (
         # A header that is not valid, empty or unreadable is yielded for its error's sake.
         content is Content.WFDB_HEADER
         or path.suffix == ".hea"
+        or content in SAMPLED
         or (content is Content.DICOM and dicom.may_hold_waveform(head))
         or (tables and content is Content.NPY)
+        or (tables and content is Content.MATLAB and not wfdb_header.header_beside(path))
         or (tables and content is Content.TEXT and arrays.looks_like_table(text_of(head)))
     ):
         yield Recording(path)
@@ -143,6 +151,19 @@ def _is_special(path: Path) -> bool:
         return not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116  (Path.stat takes twice as long)
     except OSError:
         return False
+
+
+def _archived(path: Path, tables: bool, *, named: bool) -> Iterator[Recording]:
+    """The recordings in an archive, by their names in it; a single one has none, and needs none to be read."""
+    try:
+        members = archive.members(path, str(path), partial(may_be_archived, tables=tables))
+    except EcoscaleError:
+        yield Recording(path)  # to read it says what is wrong
+        return
+    if len(members) > 1:
+        yield from (Recording(path, member) for member in members)
+    elif members or named:
+        yield Recording(path)
 
 
 def _exams(path: Path, *, named: bool) -> Iterator[Recording]:

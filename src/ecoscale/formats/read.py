@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import FormatError
-from ecoscale.formats import arrays, code_hdf5, dicom, hdf5, sph_hdf5, wfdb_header, wfdb_record
+from ecoscale.formats import (
+    archive,
+    arrays,
+    code_hdf5,
+    dicom,
+    edf,
+    hdf5,
+    ishne,
+    matlab,
+    scp,
+    sph_hdf5,
+    wfdb_header,
+    wfdb_record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from ecoscale.ecg import ECG
+    from ecoscale.formats.archive import Unpacked
 
 READABLE = (
-    "Formats read: WFDB (.hea with .dat or .mat), DICOM ECG waveform, CODE and SPH HDF5, and with rate, unit and "
-    "leads given .npy and tables (CSV, TSV)"
+    "Formats read: WFDB (.hea with .dat or .mat), DICOM ECG waveform, SCP-ECG, EDF and BDF, ISHNE Holter, CODE and SPH "
+    "HDF5, one of them in a zip, and with rate, unit and leads given .npy, .mat and tables (CSV, TSV)"
 )
 HEAD_BYTES = 4096
 _OF_TEXT = b"\t\n\f\r" + bytes(range(32, 256))
 
 # Named, so that the user learns what to do; the content decides here too.
 _FOREIGN = {
-    b"PK\x03\x04": "a zip archive (.zip, .npz, .xlsx); unpack it, or export a table",
-    b"\x1f\x8b": "compressed with gzip; decompress it",
     b"<?xml": "XML (HL7 aECG, Muse, Philips?); export WFDB or DICOM from the cart",
     b"%PDF": "a PDF: a picture of an ECG, not its samples; export WFDB or DICOM from the cart",
-    b"MATLAB": "a MATLAB file, which states no rate, unit or leads; expected the .hea of its WFDB record beside it",
 }
 
 
@@ -39,6 +53,11 @@ class Content(Enum):
     DICOM = "DICOM"
     HDF5 = "HDF5"
     NPY = ".npy"
+    SCP = "SCP-ECG"
+    EDF = "EDF"
+    ISHNE = "ISHNE Holter"
+    MATLAB = "MATLAB"
+    ARCHIVE = "archive"
     TEXT = "text"
     BINARY = "binary"
 
@@ -49,6 +68,16 @@ def content_of(head: bytes) -> Content:
         return Content.EMPTY
     if dicom.is_dicom(head):
         return Content.DICOM
+    if matlab.is_matlab(head):  # also one of version 7.3, which is an HDF5
+        return Content.MATLAB
+    if edf.is_edf(head):  # whose header is text
+        return Content.EDF
+    if ishne.is_ishne(head):
+        return Content.ISHNE
+    if scp.is_scp(head):
+        return Content.SCP
+    if archive.is_archive(head):
+        return Content.ARCHIVE
     if hdf5.is_hdf5(head):
         return Content.HDF5
     if head.startswith(b"\x93NUMPY"):
@@ -56,6 +85,27 @@ def content_of(head: bytes) -> Content:
     if head.translate(None, _OF_TEXT):
         return Content.BINARY
     return Content.WFDB_HEADER if wfdb_header.is_header(text_of(head)) else Content.TEXT
+
+
+SAMPLED = {Content.SCP: scp, Content.EDF: edf, Content.ISHNE: ishne}
+"""Readers of files that say all, and are recordings by what they begin with."""
+
+
+def may_be_archived(name: str, head: bytes, *, tables: bool) -> bool:
+    """Whether a file in an archive is a recording, by its name and first bytes.
+
+    `tables` takes those too that can be read only with a rate and a unit given.
+    """
+    content = content_of(head)
+    return (
+        content in SAMPLED
+        or content in (Content.WFDB_HEADER, Content.HDF5)
+        # A header that is not valid is one for its error's sake.
+        or name.endswith(".hea")
+        or (content is Content.DICOM and dicom.may_hold_waveform(head))
+        or (tables and content in (Content.NPY, Content.MATLAB))
+        or (tables and content is Content.TEXT and arrays.looks_like_table(text_of(head)))
+    )
 
 
 def text_of(data: bytes) -> str:
@@ -83,13 +133,15 @@ def read_ecg(
     path
         The file; for a WFDB record its header, one of its signal files, or its name without suffix.
     record
-        Which recording, in a file that holds several: the exam id (or row number) in a CODE HDF5.
+        Which recording, in a file that holds several: the exam id (or row number) in a CODE HDF5, the name of the file
+        in a zip, the variable in a MATLAB file.
     rate, unit, leads
         Samples per second, unit (V, mV, uV, nV) and lead names in the file's order, for files that do not state them.
     fewer_leads
         Whether a recording may have fewer than the twelve leads and those that follow from them, such as a watch's one.
     longest
-        Seconds beyond which a WFDB record or `.npy` is refused before any of it is in memory; default: of any length.
+        Seconds beyond which a recording that can be read in pieces (WFDB, EDF, ISHNE, `.npy`), or is a DICOM, SCP-ECG
+        or MATLAB file, is refused; default: of any length.
 
     Raises
     ------
@@ -98,16 +150,20 @@ def read_ecg(
     LeadError
         If a lead is missing that cannot be derived, or named twice; the message names it.
     MissingExtraError
-        If the format needs pydicom or h5py (the extra `formats`), and it is not installed.
+        If the format needs pydicom, h5py or edfio (the extra `formats`), and it is not installed.
     """
-    source, path = str(path), Path(path)
     options = {
-        "source": source,
+        "source": str(path),
         "record": None if record is None else str(record),
         "rate": rate,
         "unit": unit,
         "leads": leads,
     }
+    return _read(Path(path), options, fewer_leads, longest)
+
+
+def _read(path: Path, options: dict[str, Any], fewer_leads: bool, longest: float | None) -> ECG:
+    source = options["source"]
     try:
         is_file = path.is_file()
         is_folder = not is_file and path.is_dir()
@@ -137,8 +193,12 @@ def read_ecg(
         reader = sph_hdf5 if sph_hdf5.is_recording(path) else code_hdf5
         return reader.read(path, **options)
     options["fewer_leads"] = fewer_leads
+    if content is Content.ARCHIVE:
+        return _read_archived(path, options, longest)
     if content is Content.DICOM:
-        return dicom.read(path, **options)
+        return dicom.read(path, **options, longest=longest)
+    if content in SAMPLED:
+        return SAMPLED[content].read(path, **options, longest=longest)
     if content is Content.NPY:
         return arrays.read_npy(path, **options, longest=longest)
     # A header that is not valid is still called one by its suffix: the error then says what is wrong with it.
@@ -147,12 +207,14 @@ def read_ecg(
     # Samples without any mark of their own are those of the record whose header names this file.
     if header := wfdb_header.header_beside(path):
         return wfdb_record.read(header, **options, longest=longest)
+    if content is Content.MATLAB:
+        return matlab.read(path, **options, longest=longest)
     if content is Content.TEXT:
         try:
             text = text_of(path.read_bytes())
         except OSError as error:
             raise FormatError(f"{source}: the file cannot be read: {error}") from error
-        if arrays.looks_like_table(text, named=leads is None):
+        if arrays.looks_like_table(text, named=options["leads"] is None):
             return arrays.read_table(text, **options)
     for magic, what in _FOREIGN.items():
         if head.startswith(magic):
@@ -160,3 +222,18 @@ def read_ecg(
     found = f"text that begins {text_of(head)[:40]!r}" if content is Content.TEXT else f"bytes {head[:8].hex(' ')}"
     signals = f"; a WFDB signal file needs its header {path.stem}.hea beside it" if content is Content.BINARY else ""
     raise FormatError(f"{source}: not a format that is known ({found}){signals}. {READABLE}")
+
+
+def open_archived(path: Path, source: str, record: str | None, *, tables: bool) -> AbstractContextManager[Unpacked]:
+    """One recording of an archive, unpacked as long as the context is (`archive.unpacked`)."""
+    is_recording = partial(may_be_archived, tables=tables)
+    return archive.unpacked(path, source=source, record=record, is_recording=is_recording)
+
+
+def _read_archived(path: Path, options: dict[str, Any], longest: float | None) -> ECG:
+    """The recording in an archive, whose source is the archive."""
+    source, fewer_leads = options["source"], options.pop("fewer_leads")
+    tables = options["rate"] is not None and options["unit"] is not None
+    with open_archived(path, source, options["record"], tables=tables) as found:
+        ecg = _read(found.path, options | {"source": found.source, "record": found.record}, fewer_leads, longest)
+    return replace(ecg, source=source, record=found.member or ecg.record)
