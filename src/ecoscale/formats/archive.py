@@ -197,7 +197,7 @@ def _opened(path: Path, source: str) -> Iterator[_Zip | _Gzip]:
         ) from error
 
 
-def _copied(member: IO[bytes], target: Path, room: int, source: str, name: str) -> int:
+def _copied(member: IO[bytes] | gzip.GzipFile, target: Path, room: int, source: str, name: str) -> int:
     """How many bytes a file in an archive has, which are written to `target`, whatever the archive says of them."""
     written = 0
     with target.open("xb") as file:

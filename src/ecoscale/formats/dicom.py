@@ -57,14 +57,14 @@ def read(
     Raises `FormatError` for a file that is not an ECG waveform or lacks a sensitivity or unit, `LeadError` for missing
     leads, `MissingExtraError` without pydicom.
     """
-    opened, n_groups = _open(path, source, record, rate, unit, leads)
+    opened, number, n_groups = _open(path, source, record, rate, unit, leads)
     try:
         return opened.ecg(fewer_leads=fewer_leads, longest=longest)
     except LeadError as error:
         if n_groups == 1:
             raise
         raise LeadError(
-            f"{error}. This is one waveform group of {n_groups}; leads of different groups are not put together, "
+            f"{error}. This is waveform group {number} of {n_groups}; leads of different groups are not put together, "
             "because they may have been recorded one after the other"
         ) from None
 
@@ -92,8 +92,8 @@ def _open(
     rate: float | None,
     unit: str | None,
     leads: Sequence[str] | None,
-) -> tuple[SampledFile, int]:
-    """The rhythm, and how many waveform groups the file has."""
+) -> tuple[SampledFile, int, int]:
+    """The rhythm, the number of its waveform group, and how many groups there are."""
     try:
         import pydicom
     except ImportError:
@@ -113,7 +113,7 @@ def _open(
 
 def _rhythm_of(
     dataset: Any, source: str, rate: float | None, unit: str | None, given: Sequence[str] | None
-) -> tuple[SampledFile, int]:
+) -> tuple[SampledFile, int, int]:
     groups = list(dataset.get("WaveformSequence") or [])
     if not groups:
         kind = dataset.get("SOPClassUID")
@@ -167,7 +167,7 @@ def _rhythm_of(
         notes=notes,
         start=_start(dataset),
     )
-    return opened, len(groups)
+    return opened, index + 1, len(groups)
 
 
 def _rows(

@@ -5,6 +5,7 @@ Formats: https://www.edfplus.info/specs/, https://www.biosemi.com/faq/file_forma
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime, time
@@ -168,13 +169,14 @@ class _File:
                 f"{source}: a discontinuous EDF+ file (EDF+D), with gaps between its data records; expected EDF or "
                 "EDF+C: export it as continuous, or each stretch as a file of its own"
             )
-        n_records = _integer(header[_N_RECORDS])
-        if n_records is None or n_records < 1:
+        n_records, seconds = _integer(header[_N_RECORDS]), _number(header[244:252])
+        if n_records is None or n_records < 1 or seconds <= 0:
             raise FormatError(
-                f"{source}: the EDF header states {header[_N_RECORDS].decode('latin-1').strip()!r} data records; "
-                "expected a positive number (-1: the recording was never finished)"
+                f"{source}: the EDF header states {_text(header[_N_RECORDS])!r} data records of "
+                f"{_text(header[244:252])!r} s; expected positive numbers (-1: the recording was never finished; 0 s: "
+                "it holds annotations only)"
             )
-        return _parsed(cls, path, source, header, size, n_records)
+        return _parsed(cls, path, source, header, size, n_records, seconds)
 
     def read(self, n_records: int) -> Iterator[tuple[Any, ...]]:
         """The signals of all data records, so many records at a time."""
@@ -191,7 +193,9 @@ class _File:
             raise FormatError(f"{self.source}: the file cannot be read: {error.strerror}") from error
 
 
-def _parsed(cls: type[_File], path: Path, source: str, header: bytes, size: int, n_records: int) -> _File:
+def _parsed(
+    cls: type[_File], path: Path, source: str, header: bytes, size: int, n_records: int, seconds: float
+) -> _File:
     edf = _of_bytes(header, 0, b"", source)
     width = 3 if header.startswith(_BDF) else 2
     try:
@@ -199,7 +203,6 @@ def _parsed(cls: type[_File], path: Path, source: str, header: bytes, size: int,
         n_signals = len(header) // _HEADER_BYTES - 1
         at = _HEADER_BYTES + 216 * n_signals
         counts = [_integer(header[at + 8 * n : at + 8 * n + 8]) for n in range(n_signals)]
-        seconds = float(edf.data_record_duration)
         signals = edf.signals
         for signal in signals:  # what is wrong with a field is said now, not in the middle of the file
             _ = signal.label, signal.physical_dimension, signal.physical_range, signal.digital_range
@@ -207,10 +210,10 @@ def _parsed(cls: type[_File], path: Path, source: str, header: bytes, size: int,
         raise
     except Exception as error:
         raise _damaged(source, error) from error
-    if any(count is None or count < 1 for count in counts) or not (np.isfinite(seconds) and seconds > 0):
+    if any(count is None or count < 1 for count in counts):
         raise FormatError(
-            f"{source}: the EDF header states data records of {seconds:g} s with {counts} samples of its channels; "
-            "expected positive numbers" + ("" if signals else ": the file holds annotations only, and no signal")
+            f"{source}: the EDF header states {counts} samples of its channels in a data record; expected positive "
+            "numbers"
         )
     record_bytes = width * sum(count or 0 for count in counts)
     expected = len(header) + n_records * record_bytes
@@ -254,17 +257,31 @@ def _damaged(source: str, error: Exception) -> FormatError:
 def _start(header: bytes) -> datetime | time | None:
     """When it began; the time alone where EDF+ has an X for the date, None where the fields are not a time."""
     try:
-        at = time(*map(int, header[176:184].split(b".")))
-    except (TypeError, ValueError):
+        hour, minute, second = map(int, header[176:184].split(b"."))
+        at = time(hour, minute, second)
+    except ValueError:
         return None
     if header[88:168].startswith(b"Startdate X"):
         return at
     try:
         day, month, year = map(int, header[168:176].split(b"."))
         # The years of two digits are those from 1985 to 2084.
-        return datetime(year + (1900 if year >= 85 else 2000), month, day, at.hour, at.minute, at.second)
+        return datetime(year + (1900 if year >= 85 else 2000), month, day, hour, minute, second)
     except ValueError:
         return at
+
+
+def _text(field: bytes) -> str:
+    return field.decode("latin-1").strip()
+
+
+def _number(field: bytes) -> float:
+    """A finite number, or 0 for what is none."""
+    try:
+        value = float(field)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0
 
 
 def _integer(field: bytes) -> int | None:

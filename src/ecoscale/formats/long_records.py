@@ -19,7 +19,7 @@ import numpy as np
 
 from ecoscale.formats import arrays, dicom, edf, ishne, matlab, scp, wfdb_header, wfdb_record, wfdb_segments
 from ecoscale.formats.leads import twelve_lead_ecg
-from ecoscale.formats.read import HEAD_BYTES, Content, content_of, open_archived, read_ecg
+from ecoscale.formats.read import HEAD_BYTES, Content, content_of, open_archived, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -127,8 +127,7 @@ def _open(path: Path, options: dict[str, Any]) -> LongRecord:
         return _archived(path, options)
     if content in _OPENED:
         return _sampled(_OPENED[content](path, **options))
-    own = {name: value for name, value in options.items() if name != "source"}
-    ecg = replace(read_ecg(path, **own, fewer_leads=content is not Content.HDF5), source=source)
+    ecg = read_file(path, options, fewer_leads=content is not Content.HDF5)
     return LongRecord(
         source, ecg.record, ecg.rate, ecg.leads, ecg.n_samples, None, ecg.notes, lambda n, _: _in_pieces(ecg, n)
     )

@@ -159,10 +159,11 @@ def read_ecg(
         "unit": unit,
         "leads": leads,
     }
-    return _read(Path(path), options, fewer_leads, longest)
+    return read_file(Path(path), options, fewer_leads=fewer_leads, longest=longest)
 
 
-def _read(path: Path, options: dict[str, Any], fewer_leads: bool, longest: float | None) -> ECG:
+def read_file(path: Path, options: dict[str, Any], *, fewer_leads: bool, longest: float | None = None) -> ECG:
+    """`read_ecg` of a file that `options["source"]` calls otherwise, such as one that was unpacked."""
     source = options["source"]
     try:
         is_file = path.is_file()
@@ -235,5 +236,6 @@ def _read_archived(path: Path, options: dict[str, Any], longest: float | None) -
     source, fewer_leads = options["source"], options.pop("fewer_leads")
     tables = options["rate"] is not None and options["unit"] is not None
     with open_archived(path, source, options["record"], tables=tables) as found:
-        ecg = _read(found.path, options | {"source": found.source, "record": found.record}, fewer_leads, longest)
+        own = options | {"source": found.source, "record": found.record}
+        ecg = read_file(found.path, own, fewer_leads=fewer_leads, longest=longest)
     return replace(ecg, source=source, record=found.member or ecg.record)
