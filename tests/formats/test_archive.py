@@ -1,6 +1,5 @@
 """Zip archives and gzip: read without leaving a file behind, and refused where they are more than they say."""
 
-import gc
 import gzip
 import shutil
 import struct
@@ -29,7 +28,6 @@ def nothing_left_behind(tmp_path, monkeypatch):
     unpacked.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(unpacked))
     yield
-    gc.collect()
     assert list(unpacked.iterdir()) == []
 
 
@@ -68,7 +66,7 @@ def test_of_several_records_one_is_chosen_by_its_name(records, zipped):
     path = zipped("a.hea", "a.dat", "b.hea", "b.dat", inside="set/")
     with pytest.raises(FormatError, match=r"2 recordings \(set/a\.hea, set/b\.hea\); expected one, or record="):
         read_ecg(path)
-    with pytest.raises(FormatError, match="'set/c.hea', which was asked for, is not among them"):
+    with pytest.raises(FormatError, match=r"'set/c\.hea', which was asked for, is not among them"):
         read_ecg(path, record="set/c.hea")
     ecg = read_ecg(path, record="set/b.hea")
     np.testing.assert_array_equal(ecg.signal, read_ecg(records / "b.hea").signal)
@@ -202,7 +200,9 @@ def test_damaged_bytes_are_read_or_refused(zipped, tmp_path, data):
         at = data.draw(st.integers(2, 300) | st.integers(len(whole) - 200, len(whole) - 1))
         whole[at] = data.draw(st.integers(0, 255))
     path.write_bytes(whole[: data.draw(st.integers(24, len(whole)))] if data.draw(st.booleans()) else whole)
+    reason = "rec.zip"
     try:
         assert read_ecg(path).n_samples
     except EcoscaleError as error:
-        assert "rec.zip" in str(error)
+        reason = str(error)
+    assert "rec.zip" in reason

@@ -33,8 +33,7 @@ def differences(samples, encoding):
     first = np.diff(samples, prepend=0)
     if encoding == 1:
         return first
-    second = np.concatenate([samples[:2], np.diff(samples, n=2)])
-    return second
+    return np.concatenate([samples[:2], np.diff(samples, n=2)])
 
 
 def default_code(value):
@@ -244,7 +243,7 @@ def test_leads_of_another_time_are_not_put_together(digital, save):
 
 def test_other_leads_are_noted_and_missing_ones_named(digital, save):
     sections = {3: definition([*range(1, 8), 17], 4000), 6: encoded(digital, encoding=0, huffman=None)}
-    with pytest.raises(LeadError, match="lead V6 missing .*SCP-ECG lead 17"):
+    with pytest.raises(LeadError, match=r"lead V6 missing .*SCP-ECG lead 17"):
         read_ecg(save(record(sections)))
     assert read_ecg(save(record(sections)), fewer_leads=True).notes[0].startswith("ignored_channels: SCP-ECG lead 17")
 
@@ -303,7 +302,9 @@ def test_damaged_bytes_are_read_or_refused(tmp_path, digital, data):
         whole[data.draw(st.integers(22, min(len(whole), 500) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path / "ecg.scp"
     path.write_bytes(whole[: data.draw(st.integers(32, len(whole)))] if data.draw(st.booleans()) else whole)
+    reason = "ecg.scp"
     try:
         assert read_ecg(path, fewer_leads=True).signal.size
     except EcoscaleError as error:
-        assert "ecg.scp" in str(error)
+        reason = str(error)
+    assert "ecg.scp" in reason

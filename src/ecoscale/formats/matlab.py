@@ -99,8 +99,8 @@ def open_matlab(
     if missing:
         raise FormatError(
             f"{where} comes without its {', '.join(word[:-1] for word in missing)}; give {', '.join(missing)} (nothing "
-            f"is guessed), or if it is of a WFDB record, put its header {path.stem}.hea beside it. The file's variables: "
-            f"{_listed(variables)}"
+            f"is guessed), or if it is of a WFDB record, put its header {path.stem}.hea beside it. The file's "
+            f"variables: {_listed(variables)}"
         )
     names = _texts(stated["leads"]) if stated["leads"] is not None else list(canonical_leads(leads or (), source))
     found = named_channels(names, leads, source)
