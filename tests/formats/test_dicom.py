@@ -1,17 +1,21 @@
 import copy
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRBigEndian
 from pydicom.waveforms.numpy_handler import multiplex_array
 
 from ecoscale.ecg import LEADS
-from ecoscale.errors import FormatError, LeadError, MissingExtraError
+from ecoscale.errors import EcoscaleError, FormatError, LeadError, MissingExtraError
 from ecoscale.formats import read_ecg
+from ecoscale.formats.long_records import open_long_record
 
 REAL = get_testdata_file("waveform_ecg.dcm")
 
@@ -208,3 +212,63 @@ def test_without_pydicom_the_extra_to_install_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(MissingExtraError, match=r"ecoscale\[formats\]"):
         read_ecg(REAL)
+
+
+@pytest.fixture
+def ambulatory(dataset, save):
+    """Three leads of two hours at 100 Hz, as an Ambulatory ECG (PS3.3 A.34.5): 50 times the ten seconds, thinned."""
+    group = dataset.WaveformSequence[0]
+    data = np.frombuffer(group.WaveformData, "<i2").reshape(-1, 12)[::10, [1, 6, 10]]
+    data = np.tile(data, (720, 1))
+    dataset.WaveformSequence = [group]
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.9.1.3"
+    dataset.AcquisitionDateTime = "20230630220500.123"
+    group.ChannelDefinitionSequence = [group.ChannelDefinitionSequence[row] for row in (1, 6, 10)]
+    group.NumberOfWaveformChannels, group.NumberOfWaveformSamples, group.SamplingFrequency = 3, len(data), 100
+    group.WaveformData = data.astype("<i2").tobytes()
+    return save(dataset)
+
+
+def test_an_ambulatory_ecg_of_hours_is_read_in_pieces(ambulatory):
+    record = open_long_record(ambulatory)
+    assert (record.leads, record.rate, record.duration) == (("II", "V1", "V5"), 100, 7200)
+    assert record.start == datetime(2023, 6, 30, 22, 5)
+    pieces = list(record.pieces(60))
+    assert len(pieces) == 120
+    expected = read_ecg(REAL).select(["II", "V1", "V5"]).signal[:, ::10]
+    np.testing.assert_allclose(pieces[7], np.tile(expected, 6), rtol=1e-6)
+    np.testing.assert_array_equal(np.concatenate(pieces, axis=1), read_ecg(ambulatory, fewer_leads=True).signal)
+
+
+def test_one_that_is_too_long_is_refused_and_named_leads_are_missing(ambulatory):
+    with pytest.raises(FormatError, match="ecoscale timeline"):
+        read_ecg(ambulatory, fewer_leads=True, longest=3600)
+    with pytest.raises(LeadError, match="lead I, III"):
+        read_ecg(ambulatory)
+
+
+def test_a_general_ecg_is_read_alike(dataset, save):
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.9.1.2"
+    np.testing.assert_array_equal(read_ecg(save(dataset)).signal, read_ecg(REAL).signal)
+
+
+def test_samples_of_another_size_than_their_kind_are_refused(dataset, save):
+    dataset.WaveformSequence[0].WaveformBitsAllocated = 8
+    with pytest.raises(FormatError, match="WaveformBitsAllocated is 8; expected 16 for SS"):
+        read_ecg(save(dataset))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_bytes_are_read_or_refused(tmp_path, data):
+    whole = bytearray(Path(REAL).read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        whole[data.draw(st.integers(132, 12_000))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "ecg.dcm"
+    path.write_bytes(whole)
+    reason = "ecg.dcm"
+    try:
+        assert read_ecg(path, fewer_leads=True).signal.size
+    except EcoscaleError as error:
+        reason = str(error)
+    assert "ecg.dcm" in reason

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecoscale.errors import EcoscaleError, FormatError, LeadError, MissingExtraError
-from ecoscale.formats.leads import canonical_lead, lead_of_code, name_channels, twelve_lead_ecg
+from ecoscale.formats.leads import canonical_lead, lead_of_code, name_channels
 from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, required_millivolts
+from ecoscale.formats.sampled import SampledFile, in_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 
 _WAVEFORM_CLASSES = b"1.2.840.10008.5.1.4.1.1.9."
 _SOP_CLASS = b"\x02\x00\x02\x00UI"
+
+# WaveformSampleInterpretation (PS3.3 C.10.9.1.5) as numpy has them.
+_INTEGERS = {"SB": "i1", "UB": "u1", "SS": "i2", "US": "u2", "SL": "i4", "UL": "u4", "SV": "i8", "UV": "u8"}
 
 
 def is_dicom(head: bytes) -> bool:
@@ -43,12 +50,50 @@ def read(
     unit: str | None = None,
     leads: Sequence[str] | None = None,
     fewer_leads: bool = False,
+    longest: float | None = None,
 ) -> ECG:
     """Read the rhythm of a DICOM ECG: of its multiplex groups the longest original one, not the median beat.
 
     Raises `FormatError` for a file that is not an ECG waveform or lacks a sensitivity or unit, `LeadError` for missing
     leads, `MissingExtraError` without pydicom.
     """
+    opened, number, n_groups = _open(path, source, record, rate, unit, leads)
+    try:
+        return opened.ecg(fewer_leads=fewer_leads, longest=longest)
+    except LeadError as error:
+        if n_groups == 1:
+            raise
+        raise LeadError(
+            f"{error}. This is waveform group {number} of {n_groups}; leads of different groups are not put together, "
+            "because they may have been recorded one after the other"
+        ) from None
+
+
+def open_dicom(
+    path: Path,
+    *,
+    source: str,
+    record: str | None = None,
+    rate: float | None = None,
+    unit: str | None = None,
+    leads: Sequence[str] | None = None,
+) -> SampledFile:
+    """Open the same rhythm. The file is in memory as it is stored; its samples become numbers when they are wanted.
+
+    Raises as `read`.
+    """
+    return _open(path, source, record, rate, unit, leads)[0]
+
+
+def _open(
+    path: Path,
+    source: str,
+    record: str | None,
+    rate: float | None,
+    unit: str | None,
+    leads: Sequence[str] | None,
+) -> tuple[SampledFile, int, int]:
+    """The rhythm, the number of its waveform group, and how many groups there are."""
     try:
         import pydicom
     except ImportError:
@@ -57,7 +102,7 @@ def read(
         raise FormatError(f"{source}: record {record!r} was asked for; a DICOM file holds one recording: leave it out")
     try:
         dataset = pydicom.dcmread(path)
-        return _read(dataset, source, rate, unit, leads, fewer_leads)
+        return _rhythm_of(dataset, source, rate, unit, leads)
     except EcoscaleError:
         raise
     except Exception as error:  # pydicom lets KeyError, struct.error and others pass from damaged files
@@ -66,14 +111,9 @@ def read(
         ) from error
 
 
-def _read(
-    dataset: Any,
-    source: str,
-    rate: float | None,
-    unit: str | None,
-    given: Sequence[str] | None,
-    fewer_leads: bool,
-) -> ECG:
+def _rhythm_of(
+    dataset: Any, source: str, rate: float | None, unit: str | None, given: Sequence[str] | None
+) -> tuple[SampledFile, int, int]:
     groups = list(dataset.get("WaveformSequence") or [])
     if not groups:
         kind = dataset.get("SOPClassUID")
@@ -86,20 +126,20 @@ def _read(
     where = f"{source}: waveform group {index + 1} ({group.get('MultiplexGroupLabel', 'no label')})"
     channels = list(group.get("ChannelDefinitionSequence") or [])
     names, stated = zip(*(_lead(channel, source) for channel in channels), strict=True) if channels else ((), ())
-    samples = _raw_samples(dataset, index, where)
-    if samples.shape[0] != len(channels):
+    stored, missing = _stored(dataset, group, where)
+    if stored.shape[1] != len(channels):
         raise FormatError(
-            f"{where} holds {samples.shape[0]} channels and defines {len(channels)}; expected as many definitions"
+            f"{where} holds {stored.shape[1]} channels and defines {len(channels)}; expected as many definitions"
         )
     found = name_channels(names, given, source, stated)
     rate = agreed_rate(_number(group, "SamplingFrequency", where), rate, source, "SamplingFrequency")
 
-    rows, units = [], []
-    for channel, name, lead, row in zip(channels, names, found, samples, strict=True):
-        if lead is None:
-            continue
-        factors = [_number(channel, "ChannelSensitivity", f"{where}, channel {name}")]
-        factors += [_number(channel, "ChannelSensitivityCorrectionFactor", where, 1.0)]
+    wanted = [row for row, lead in enumerate(found) if lead]
+    units, factors, baselines = [], [], []
+    for row in wanted:
+        channel, name = channels[row], names[row]
+        sensitivity = _number(channel, "ChannelSensitivity", f"{where}, channel {name}")
+        correction = _number(channel, "ChannelSensitivityCorrectionFactor", where, 1.0)
         symbols = channel.get("ChannelSensitivityUnitsSequence")
         if not symbols:
             raise FormatError(
@@ -108,30 +148,44 @@ def _read(
             )
         units.append(str(symbols[0].get("CodeValue", "")))
         millivolt = required_millivolts(units[-1], source, f"the unit of {name}")
+        factors.append(sensitivity * correction * millivolt)
         # The baseline is in the sensitivity's unit (PS3.3 C.10.9.1.4.3), not in steps.
-        rows.append((row * math.prod(factors) + _number(channel, "ChannelBaseline", where, 0.0)) * millivolt)
+        baselines.append(_number(channel, "ChannelBaseline", where, 0.0) * millivolt)
     refuse_other_unit(units, unit, source, "ChannelSensitivityUnitsSequence")
 
-    notes = []
+    notes = ()
     if group.get("WaveformOriginality", "ORIGINAL") == "DERIVED":
-        notes.append("derived_waveform: the file holds no original waveform; a derived one was read")
-    try:
-        return twelve_lead_ecg(
-            np.stack(rows) if rows else np.empty((0, 0)),
-            [lead for lead in found if lead],
-            rate=rate,
-            source=source,
-            ignored=[name for name, lead in zip(names, found, strict=True) if not lead],
-            notes=notes,
-            fewer_leads=fewer_leads,
-        )
-    except LeadError as error:
-        if len(groups) == 1:
-            raise
-        raise LeadError(
-            f"{error}. This is waveform group {index + 1} of {len(groups)}; leads of different groups are not put "
-            "together, because they may have been recorded one after the other"
-        ) from None
+        notes = ("derived_waveform: the file holds no original waveform; a derived one was read",)
+    opened = SampledFile(
+        source,
+        "",
+        rate,
+        tuple(lead for lead in found if lead),
+        stored.shape[0],
+        partial(_rows, stored[:, wanted], missing, np.array(factors)[:, None], np.array(baselines)[:, None]),
+        ignored=tuple(name for name, lead in zip(names, found, strict=True) if not lead),
+        notes=notes,
+        start=_start(dataset),
+    )
+    return opened, index + 1, len(groups)
+
+
+def _rows(
+    stored: NDArray, missing: Any, factors: NDArray, baselines: NDArray, n_samples: int, _: list[str]
+) -> Iterator[NDArray[np.floating]]:
+    for digital in in_pieces(stored.T, n_samples):
+        rows = digital * factors + baselines
+        if missing is not None:
+            rows[digital == missing] = np.nan
+        yield rows
+
+
+def _start(dataset: Any) -> datetime | None:
+    """When the acquisition began, without its time zone; None where the file does not say."""
+    text = str(dataset.get("AcquisitionDateTime") or "")
+    with suppress(ValueError):
+        return datetime.strptime(text[:14], "%Y%m%d%H%M%S")
+    return None
 
 
 def _rhythm(groups: list[Any], source: str) -> int:
@@ -170,33 +224,32 @@ def _lead(channel: Any, source: str) -> tuple[str, str | None]:
     return meaning or label or code, coded or named
 
 
-def _raw_samples(dataset: Any, index: int, where: str) -> NDArray[np.float64]:
-    """`(channels, samples)` as stored, NaN where they are the padding value."""
-    from pydicom.waveforms.numpy_handler import multiplex_array
-
-    group = dataset.WaveformSequence[index]
-    kind = str(group.get("WaveformSampleInterpretation", "")), group.get("WaveformBitsAllocated")
-    if kind[0] not in ("SB", "UB", "SS", "US", "SL", "UL", "SV", "UV"):
+def _stored(dataset: Any, group: Any, where: str) -> tuple[NDArray, Any]:
+    """`(samples, channels)` of integers as they are stored, and the one that stands for a missing sample, if any."""
+    kind, bits = str(group.get("WaveformSampleInterpretation", "")), int(group.get("WaveformBitsAllocated") or 0)
+    if kind not in _INTEGERS:
         raise FormatError(
-            f"{where}: WaveformSampleInterpretation is {kind[0] or 'not stated'!r}; expected integers (SS, SL, ...), "
+            f"{where}: WaveformSampleInterpretation is {kind or 'not stated'!r}; expected integers (SS, SL, ...), "
             "not companded audio"
         )
-    n_bytes = int(group.NumberOfWaveformChannels) * int(group.NumberOfWaveformSamples) * (int(kind[1] or 0) // 8)
-    if not 0 < n_bytes <= len(group.WaveformData):
+    if bits != 8 * int(_INTEGERS[kind][1:]):
         raise FormatError(
-            f"{where}: WaveformData has {len(group.WaveformData)} bytes; expected {n_bytes} for "
-            f"{group.NumberOfWaveformSamples} samples of {group.NumberOfWaveformChannels} channels"
+            f"{where}: WaveformBitsAllocated is {bits}; expected {8 * int(_INTEGERS[kind][1:])} for {kind}"
         )
-    raw = multiplex_array(dataset, index, as_raw=True)
-    padding = group.get("WaveformPaddingValue")
-    if isinstance(padding, bytes):
-        padding = np.frombuffer(padding[: raw.itemsize], raw.dtype)[0]
-    missing = np.zeros(raw.shape, bool) if padding is None else raw == padding
-    if dataset.original_encoding[1] is False:  # pydicom takes the bytes of a big-endian file for little-endian
-        raw = raw.byteswap()
-    samples = raw.astype(np.float64)
-    samples[missing] = np.nan
-    return samples.T
+    n_channels, n_samples = int(group.NumberOfWaveformChannels), int(group.NumberOfWaveformSamples)
+    n_bytes = n_channels * n_samples * (bits // 8)
+    data = group.WaveformData
+    if not 0 < n_bytes <= len(data):
+        raise FormatError(
+            f"{where}: WaveformData has {len(data)} bytes; expected {n_bytes} for {n_samples} samples of {n_channels} "
+            "channels"
+        )
+    order = ">" if dataset.original_encoding[1] is False else "<"
+    stored = np.frombuffer(data, f"{order}{_INTEGERS[kind]}", count=n_channels * n_samples).reshape(-1, n_channels)
+    missing = group.get("WaveformPaddingValue")
+    if isinstance(missing, bytes):
+        missing = np.frombuffer(missing[: bits // 8], stored.dtype)[0]
+    return stored, missing
 
 
 def _number(item: Any, keyword: str, where: str, default: float | None = None) -> float:

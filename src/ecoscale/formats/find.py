@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import EcoscaleError
-from ecoscale.formats import arrays, code_hdf5, dicom, fhir, json_signal, parquet, sph_hdf5, wfdb_header
-from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg, text_of
+from ecoscale.formats import archive, arrays, code_hdf5, dicom, fhir, json_signal, parquet, sph_hdf5, wfdb_header
+from ecoscale.formats.read import HEAD_BYTES, SAMPLED, Content, content_of, may_be_archived, read_ecg, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -42,12 +42,12 @@ class Recording:
 def find_recordings(paths: Iterable[str | Path], *, tables: bool | Dialect = False) -> Iterator[Recording]:
     """Every recording in these files, folders (with those in them) and patterns (`*`, `?`, `[...]`, `**`), each once.
 
-    In a folder, those files are recordings that say so by their content: WFDB headers, DICOM waveforms, HL7 aECG, MUSE
-    and Philips XML, FHIR and other JSON with a signal, CODE HDF5 (one recording an exam), SPH HDF5 (one a file), in the
-    order of their names. Others are passed over, and hidden ones;
-    text tables only where a dialect beside them, or in the folder, says how they are read. `tables` takes `.npy` files
-    and all text tables too, which can be read only with a rate and a unit given; or, as a dialect, the tables that fit
-    it. A path named
+    In a folder, those files are recordings that say so by their content: WFDB headers, DICOM waveforms, SCP-ECG, HL7
+    aECG, MUSE and Philips XML, FHIR and other JSON with a signal, EDF, BDF, ISHNE Holter, CODE HDF5 (one recording an
+    exam), SPH HDF5 (one a file), archives (one recording each that is in them), in the order of their names. Others are
+    passed over, and hidden ones; text tables only where a dialect beside them, or in the folder, says how they are
+    read. `tables` takes `.npy`, `.mat` and all text tables too, which can be read only with a rate and a unit given;
+    or, as a dialect, the tables that fit it. A path named
     as such, or found by a pattern, is always yielded, even if nothing is there or the folder holds no recording:
     `Recording.read` then raises the error that says why.
     """
@@ -119,7 +119,10 @@ def _at(path: str | Path, tables: bool | Dialect, *, matched: bool = False) -> I
     if content is Content.HDF5:
         yield from _exams(path, named=True)
         return
-    if content in (Content.BINARY, Content.TEXT, None) and (header := wfdb_header.header_beside(path)):
+    if content is Content.ARCHIVE:
+        yield from _archived(path, tables, named=True)
+        return
+    if content in (Content.BINARY, Content.TEXT, Content.MATLAB, None) and (header := wfdb_header.header_beside(path)):
         path = header
     yield Recording(path)
 
@@ -130,16 +133,20 @@ def _in_folder(path: Path, tables: bool | Dialect) -> Iterator[Recording]:
     content, head = _content(path)
     if content is Content.HDF5:
         yield from _exams(path, named=False)
+    elif content is Content.ARCHIVE:
+        yield from _archived(path, tables, named=False)
     elif (
         # A header that is not valid, empty or unreadable is yielded for its error's sake.
         content is Content.WFDB_HEADER
         or path.suffix == ".hea"
+        or content in SAMPLED
         or content in (Content.AECG, Content.MUSE, Content.PHILIPS)
         or (content is Content.DICOM and dicom.may_hold_waveform(head))
         or (content is Content.PARQUET and parquet.is_recording(path))
         or (content is Content.FHIR and fhir.may_hold_signal(path))
         or (content is Content.JSON and json_signal.may_hold_signal(path))
         or (tables is True and content is Content.NPY)
+        or (tables is True and content is Content.MATLAB and not wfdb_header.header_beside(path))
         or (content in (Content.TEXT, Content.BINARY) and _is_table(path, content, head, tables))
     ):
         yield Recording(path)
@@ -164,6 +171,19 @@ def _is_special(path: Path) -> bool:
         return not stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116  (Path.stat takes twice as long)
     except OSError:
         return False
+
+
+def _archived(path: Path, tables: bool | Dialect, *, named: bool) -> Iterator[Recording]:
+    """The recordings in an archive, by their names in it; a single one has none, and needs none to be read."""
+    try:
+        members = archive.members(path, str(path), partial(may_be_archived, tables=bool(tables)))
+    except EcoscaleError:
+        yield Recording(path)  # to read it says what is wrong
+        return
+    if len(members) > 1:
+        yield from (Recording(path, member) for member in members)
+    elif members or named:
+        yield Recording(path)
 
 
 def _exams(path: Path, *, named: bool) -> Iterator[Recording]:

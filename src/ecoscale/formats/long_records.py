@@ -1,13 +1,15 @@
 """Recordings of hours and days, read in pieces: memory does not grow with their length.
 
-WFDB records of one or many segments and `.npy` arrays are read from disk piece by piece; every other format is read
-whole, as `read_ecg` does.
+WFDB records of one or many segments, EDF, BDF, ISHNE Holter files and `.npy` arrays are read from disk piece by piece,
+from an archive too; of a DICOM file what it stores is in memory, and becomes numbers piece by piece. Every other format
+is read whole, as `read_ecg` does.
 """
 
 from __future__ import annotations
 
+import weakref
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -15,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecoscale.formats import arrays, wfdb_header, wfdb_record, wfdb_segments
+from ecoscale.formats import arrays, dicom, edf, ishne, matlab, scp, wfdb_header, wfdb_record, wfdb_segments
 from ecoscale.formats.leads import twelve_lead_ecg
-from ecoscale.formats.read import HEAD_BYTES, Content, content_of, read_ecg
+from ecoscale.formats.read import HEAD_BYTES, Content, content_of, open_archived, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from ecoscale.ecg import ECG
     from ecoscale.formats.dialect import Dialect
+    from ecoscale.formats.sampled import SampledFile
 
 PIECE_SECONDS = 60.0
 """Length of a piece: 1.4 MB of 12 leads at 500 Hz, which is quicker than to read more at once."""
@@ -92,14 +95,27 @@ def open_long_record(
     dialect: Dialect | None = None,
 ) -> LongRecord:
     """Open a recording of any length and any of the twelve leads; parameters and errors are those of `read_ecg`."""
-    source, path = str(path), Path(path)
     options: dict[str, Any] = {
-        "source": source,
+        "source": str(path),
         "record": None if record is None else str(record),
         "rate": rate,
         "unit": unit,
         "leads": leads,
     }
+    return _open(Path(path), options, dialect)
+
+
+_OPENED = {
+    Content.EDF: edf.open_edf,
+    Content.ISHNE: ishne.open_ishne,
+    Content.SCP: scp.open_scp,
+    Content.DICOM: dicom.open_dicom,
+    Content.MATLAB: matlab.open_matlab,
+}
+
+
+def _open(path: Path, options: dict[str, Any], dialect: Dialect | None = None) -> LongRecord:
+    source = options["source"]
     header, content = _header_or_content(path)
     if header is not None:
         if wfdb_segments.is_segmented(header):
@@ -109,8 +125,11 @@ def open_long_record(
             return _wfdb(header, described, source)
     if content is Content.NPY:
         return _npy(arrays.open_npy(path, **options), source)
-    stated: dict[str, Any] = {"rate": rate, "unit": unit, "leads": leads, "dialect": dialect}
-    ecg = read_ecg(path, record=record, **stated, fewer_leads=content is not Content.HDF5)
+    if content is Content.ARCHIVE:
+        return _archived(path, options, dialect)
+    if content in _OPENED:
+        return _sampled(_OPENED[content](path, **options))
+    ecg = read_file(path, options, fewer_leads=content is not Content.HDF5, dialect=dialect)
     return LongRecord(
         source, ecg.record, ecg.rate, ecg.leads, ecg.n_samples, None, ecg.notes, lambda n, _: _in_pieces(ecg, n)
     )
@@ -125,7 +144,9 @@ def _header_or_content(path: Path) -> tuple[Path | None, Content | None]:
         return wfdb_header.header_beside(path), None
     if content is Content.WFDB_HEADER:
         return path, content
-    return (wfdb_header.header_beside(path) if content in (Content.BINARY, Content.TEXT) else None), content
+    return (
+        wfdb_header.header_beside(path) if content in (Content.BINARY, Content.TEXT, Content.MATLAB) else None
+    ), content
 
 
 def _wfdb(header: Path, described: wfdb_record.Described, source: str) -> LongRecord:
@@ -156,6 +177,30 @@ def _segmented(header: Path, options: dict[str, Any]) -> LongRecord:
     return LongRecord(
         options["source"], segments.record, whole.rate, whole.leads, segments.n_samples, start, whole.notes, read
     )
+
+
+def _sampled(file: SampledFile) -> LongRecord:
+    about: dict[str, Any] = {"rate": file.rate, "source": file.source, "record": file.record}
+    about |= {"ignored": file.ignored, "notes": file.notes, "fewer_leads": True}
+    whole = _template(file.leads, **about)
+
+    def read(n_samples: int, remarks: list[str]) -> Iterator[ECG]:
+        for rows in file.rows(n_samples, remarks):
+            yield twelve_lead_ecg(rows, file.leads, **about)
+
+    return LongRecord(file.source, file.record, file.rate, whole.leads, file.n_samples, file.start, whole.notes, read)
+
+
+def _archived(path: Path, options: dict[str, Any], dialect: Dialect | None) -> LongRecord:
+    """The recording in an archive, unpacked to a folder that goes when the record does."""
+    source = options["source"]
+    tables = dialect is not None or (options["rate"] is not None and options["unit"] is not None)
+    with ExitStack() as unpacked:
+        found = unpacked.enter_context(open_archived(path, source, options["record"], tables=tables))
+        inner = _open(found.path, options | {"source": found.source, "record": found.record}, dialect)
+        record = replace(inner, source=source, record=found.member or inner.record)
+        weakref.finalize(record, unpacked.pop_all().close)
+    return record
 
 
 def _npy(array: arrays.BareArray, source: str) -> LongRecord:

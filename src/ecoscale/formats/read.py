@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import FormatError
 from ecoscale.formats import (
+    archive,
     arrays,
     code_hdf5,
     dicom,
     documents,
+    edf,
     fhir,
     hdf5,
     hl7_aecg,
+    ishne,
     json_signal,
+    matlab,
     muse_xml,
     parquet,
     philips_xml,
+    scp,
     sph_hdf5,
     wfdb_header,
     wfdb_record,
@@ -26,14 +33,16 @@ from ecoscale.formats import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from ecoscale.ecg import ECG
+    from ecoscale.formats.archive import Unpacked
     from ecoscale.formats.dialect import Dialect
 
 READABLE = (
-    "Formats read: WFDB (.hea with .dat or .mat), DICOM ECG waveform, HL7 aECG, GE MUSE and Philips XML, FHIR "
-    "Observation, CODE and SPH HDF5, JSON with its rate, unit and leads, and with these given (or in a dialect) .npy "
-    "and tables (CSV, TSV)"
+    "Formats read: WFDB (.hea with .dat or .mat), DICOM ECG waveform, SCP-ECG, HL7 aECG, GE MUSE and Philips XML, FHIR "
+    "Observation, EDF and BDF, ISHNE Holter, CODE and SPH HDF5, JSON with its rate, unit and leads, one of them in a "
+    "zip, and with rate, unit and leads given (or in a dialect) .npy, .mat and tables (CSV, TSV)"
 )
 HEAD_BYTES = 4096
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -41,10 +50,7 @@ _OF_TEXT = b"\t\n\f\r" + bytes(range(32, 256))
 
 # Named, so that the user learns what to do; the content decides here too.
 _FOREIGN = {
-    b"PK\x03\x04": "a zip archive (.zip, .npz, .xlsx); unpack it, or export a table",
-    b"\x1f\x8b": "compressed with gzip; decompress it",
     b"%PDF": "a PDF: a picture of an ECG, not its samples; export WFDB or DICOM from the cart",
-    b"MATLAB": "a MATLAB file, which states no rate, unit or leads; expected the .hea of its WFDB record beside it",
 }
 
 
@@ -63,6 +69,11 @@ class Content(Enum):
     JSON = "JSON"
     NPY = ".npy"
     PARQUET = "Parquet"
+    SCP = "SCP-ECG"
+    EDF = "EDF"
+    ISHNE = "ISHNE Holter"
+    MATLAB = "MATLAB"
+    ARCHIVE = "archive"
     TEXT = "text"
     BINARY = "binary"
 
@@ -84,6 +95,16 @@ def content_of(head: bytes) -> Content:
         return Content.EMPTY
     if dicom.is_dicom(head):
         return Content.DICOM
+    if matlab.is_matlab(head):  # also one of version 7.3, which is an HDF5
+        return Content.MATLAB
+    if edf.is_edf(head):  # whose header is text
+        return Content.EDF
+    if ishne.is_ishne(head):
+        return Content.ISHNE
+    if scp.is_scp(head):
+        return Content.SCP
+    if archive.is_archive(head):
+        return Content.ARCHIVE
     if hdf5.is_hdf5(head):
         return Content.HDF5
     if head.startswith(b"\x93NUMPY"):
@@ -97,6 +118,28 @@ def content_of(head: bytes) -> Content:
     if documents.looks_like_json(head):
         return Content.FHIR if fhir.is_fhir(head) else Content.JSON
     return Content.WFDB_HEADER if wfdb_header.is_header(text_of(head)) else Content.TEXT
+
+
+SAMPLED = {Content.SCP: scp, Content.EDF: edf, Content.ISHNE: ishne}
+"""Readers of files that say all, and are recordings by what they begin with."""
+
+
+def may_be_archived(name: str, head: bytes, *, tables: bool) -> bool:
+    """Whether a file in an archive is a recording, by its name and first bytes.
+
+    `tables` takes those too that can be read only with a rate and a unit given.
+    """
+    content = content_of(head)
+    return (
+        content in SAMPLED
+        or content in (Content.WFDB_HEADER, Content.HDF5, Content.AECG, Content.MUSE, Content.PHILIPS, Content.FHIR)
+        or (content is Content.JSON and b'"signal"' in head)
+        # A header that is not valid is one for its error's sake.
+        or name.endswith(".hea")
+        or (content is Content.DICOM and dicom.may_hold_waveform(head))
+        or (tables and content in (Content.NPY, Content.MATLAB))
+        or (tables and content is Content.TEXT and arrays.looks_like_table(text_of(head)))
+    )
 
 
 def text_of(data: bytes) -> str:
@@ -125,13 +168,15 @@ def read_ecg(
     path
         The file; for a WFDB record its header, one of its signal files, or its name without suffix.
     record
-        Which recording, in a file that holds several: the exam id (or row number) in a CODE HDF5.
+        Which recording, in a file that holds several: the exam id (or row number) in a CODE HDF5, the name of the file
+        in a zip, the variable in a MATLAB file.
     rate, unit, leads
         Samples per second, unit (V, mV, uV, nV) and lead names in the file's order, for files that do not state them.
     fewer_leads
         Whether a recording may have fewer than the twelve leads and those that follow from them, such as a watch's one.
     longest
-        Seconds beyond which a WFDB record or `.npy` is refused before any of it is in memory; default: of any length.
+        Seconds beyond which a recording that can be read in pieces (WFDB, EDF, ISHNE, `.npy`), or is a DICOM, SCP-ECG
+        or MATLAB file, is refused; default: of any length.
     dialect
         How a text table is to be read; default: as the description beside it says, if there is one.
 
@@ -144,14 +189,26 @@ def read_ecg(
     MissingExtraError
         If the format needs a package of the extra `formats` that is not installed.
     """
-    source, path = str(path), Path(path)
     options = {
-        "source": source,
+        "source": str(path),
         "record": None if record is None else str(record),
         "rate": rate,
         "unit": unit,
         "leads": leads,
     }
+    return read_file(Path(path), options, fewer_leads=fewer_leads, longest=longest, dialect=dialect)
+
+
+def read_file(
+    path: Path,
+    options: dict[str, Any],
+    *,
+    fewer_leads: bool,
+    longest: float | None = None,
+    dialect: Dialect | None = None,
+) -> ECG:
+    """`read_ecg` of a file that `options["source"]` calls otherwise, such as one that was unpacked."""
+    source = options["source"]
     try:
         is_file = path.is_file()
         is_folder = not is_file and path.is_dir()
@@ -181,8 +238,12 @@ def read_ecg(
         reader = sph_hdf5 if sph_hdf5.is_recording(path) else code_hdf5
         return reader.read(path, **options)
     options["fewer_leads"] = fewer_leads
+    if content is Content.ARCHIVE:
+        return _read_archived(path, options, longest, dialect)
     if content is Content.DICOM:
-        return dicom.read(path, **options)
+        return dicom.read(path, **options, longest=longest)
+    if content in SAMPLED:
+        return SAMPLED[content].read(path, **options, longest=longest)
     if content is Content.PARQUET:
         return parquet.read(path, **options)
     if reader := _DOCUMENTS.get(content):
@@ -201,6 +262,8 @@ def read_ecg(
     # Samples without any mark of their own are those of the record whose header names this file.
     if header := wfdb_header.header_beside(path):
         return wfdb_record.read(header, **options, longest=longest)
+    if content is Content.MATLAB:
+        return matlab.read(path, **options, longest=longest)
     described = dialect is not None or arrays.dialect_beside(path) is not None
     if content is Content.TEXT or (described and content is Content.BINARY and head.startswith(_UTF16)):
         try:
@@ -213,7 +276,7 @@ def read_ecg(
             if found := dialect or dialect_of(path):
                 return read_table(data, found, **options)
         text = text_of(data)
-        if arrays.looks_like_table(text, named=leads is None):
+        if arrays.looks_like_table(text, named=options["leads"] is None):
             return arrays.read_table(text, **options)
     for magic, what in _FOREIGN.items():
         if head.startswith(magic):
@@ -221,3 +284,19 @@ def read_ecg(
     found = f"text that begins {text_of(head)[:40]!r}" if content is Content.TEXT else f"bytes {head[:8].hex(' ')}"
     signals = f"; a WFDB signal file needs its header {path.stem}.hea beside it" if content is Content.BINARY else ""
     raise FormatError(f"{source}: not a format that is known ({found}){signals}. {READABLE}")
+
+
+def open_archived(path: Path, source: str, record: str | None, *, tables: bool) -> AbstractContextManager[Unpacked]:
+    """One recording of an archive, unpacked as long as the context is (`archive.unpacked`)."""
+    is_recording = partial(may_be_archived, tables=tables)
+    return archive.unpacked(path, source=source, record=record, is_recording=is_recording)
+
+
+def _read_archived(path: Path, options: dict[str, Any], longest: float | None, dialect: Dialect | None) -> ECG:
+    """The recording in an archive, whose source is the archive."""
+    source, fewer_leads = options["source"], options.pop("fewer_leads")
+    tables = dialect is not None or (options["rate"] is not None and options["unit"] is not None)
+    with open_archived(path, source, options["record"], tables=tables) as found:
+        own = options | {"source": found.source, "record": found.record}
+        ecg = read_file(found.path, own, fewer_leads=fewer_leads, longest=longest, dialect=dialect)
+    return replace(ecg, source=source, record=found.member or ecg.record)
