@@ -33,7 +33,7 @@ SPANNED = 0.5
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch that speaks for a finding: seconds, its share of all that speaks for it, the leads with most of that."""
+    """A stretch in seconds, its share of all that speaks for the finding, and the leads that hold most of it."""
 
     start: float
     stop: float

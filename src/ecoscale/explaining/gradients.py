@@ -51,7 +51,7 @@ def explain_by_gradients(
     network = bundled_network(bundle)
     logits, remainders = [], []
 
-    def of_window(window: NDArray[np.float32], inside: slice) -> NDArray[np.float64]:
+    def of_window(window: NDArray[np.float32], _: slice) -> NDArray[np.float64]:
         found = integrated_gradients(network, window, column, path_steps)
         with torch.inference_mode():
             at_signal, at_baseline = network(torch.from_numpy(np.stack([window, np.zeros_like(window)]))).numpy()

@@ -36,6 +36,8 @@ BASELINE_SECONDS = 1.2
 SHARED_PART = 0.9
 """Stretches are looked at lead by lead in the order of what they cost, up to this part of the sum; the others, which
 cost next to nothing, are shared evenly."""
+PAIRS = 1
+"""Orders of the leads, each with its reverse, by which a stretch is shared."""
 AT_ONCE = 128
 """Occluded windows in memory together."""
 
@@ -101,11 +103,13 @@ def occlusion_map(
     column: int,
     rate: float,
     inside: slice = slice(None),
+    *,
+    pairs: int = PAIRS,
 ) -> NDArray[np.float64]:
     """What each sample of a prepared window is worth to one logit, `(leads, samples)`; zero outside of `inside`.
 
-    `logits` is the network: `(batch, leads, samples)` to `(batch, findings)`. A sample's value is the mean over the
-    stretches that hold it.
+    `logits` is the network: `(batch, leads, samples)` to `(batch, findings)`; `pairs` are the orders of the leads, each
+    with its reverse, that a stretch is shared by. A sample's value is the mean over the stretches that hold it.
     """
     signal = window[:, inside]
     n_leads, n_samples = signal.shape
@@ -118,22 +122,23 @@ def occlusion_map(
             logits(replaced.by(firsts[stretches[at : at + AT_ONCE]], leads[at : at + AT_ONCE]))[:, column]
             for at in range(0, len(stretches), AT_ONCE)
         ]
-        return whole - np.concatenate(found).astype(np.float64) if found else np.empty(0)
+        return whole - np.concatenate([np.empty(0), *found])
 
     whole = float(logits(window[None])[0, column])
     together = lost(np.arange(len(firsts)), np.ones((len(firsts), n_leads), dtype=bool))
     worth = np.tile(together[:, None] / n_leads, (1, n_leads))
-    most = _with_most(together) if n_leads > 1 else np.empty(0, dtype=np.int64)
-    # One order and its reverse for each stretch: (stretches, 2, leads).
-    orders = np.random.default_rng(0).permuted(np.tile(np.arange(n_leads), (len(most), 1)), axis=1)
-    orders = np.stack([orders, orders[:, ::-1]], axis=1)
+    most = _with_most(together)
+    # (stretches, orders, leads): each order is followed by its reverse.
+    orders = np.random.default_rng(0).permuted(np.tile(np.arange(n_leads), (len(most), pairs, 1)), axis=2)
+    orders = np.concatenate([orders, orders[..., ::-1]], axis=1)
     ranks = np.argsort(orders, axis=2)
     taken = ranks[:, :, None, :] < np.arange(1, n_leads)[:, None]
-    costs = lost(np.repeat(most, 2 * (n_leads - 1)), taken.reshape(-1, n_leads)).reshape(len(most), 2, n_leads - 1)
-    bounded = np.concatenate(
-        [np.zeros((len(most), 2, 1)), costs, np.broadcast_to(together[most, None, None], (len(most), 2, 1))], axis=2
-    )
-    worth[most] = np.take_along_axis(np.diff(bounded, axis=2), ranks, axis=2).mean(axis=1)
+    costs = np.zeros((len(most), 2 * pairs, n_leads + 1))
+    costs[:, :, n_leads] = together[most, None]
+    if n_leads > 1:
+        stretches = np.repeat(most, 2 * pairs * (n_leads - 1))
+        costs[:, :, 1:n_leads] = lost(stretches, taken.reshape(-1, n_leads)).reshape(*costs.shape[:2], n_leads - 1)
+    worth[most] = np.take_along_axis(np.diff(costs, axis=2), ranks, axis=2).mean(axis=1)
 
     total, count = np.zeros(window.shape), np.zeros(n_samples)
     own = total[:, inside]
