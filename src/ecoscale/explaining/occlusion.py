@@ -35,7 +35,7 @@ BASELINE_SECONDS = 1.2
 """Length of the running median: longer than a beat's waves, so that it lies between them."""
 SHARED_PART = 0.9
 """Stretches are looked at lead by lead in the order of what they cost, up to this part of the sum; the others, which
-cost next to nothing, are shared evenly."""
+cost next to nothing, are shared as those are on the whole."""
 PAIRS = 1
 """Orders of the leads, each with its reverse, by which a stretch is shared."""
 AT_ONCE = 128
@@ -126,7 +126,6 @@ def occlusion_map(
 
     whole = float(logits(window[None])[0, column])
     together = lost(np.arange(len(firsts)), np.ones((len(firsts), n_leads), dtype=bool))
-    worth = np.tile(together[:, None] / n_leads, (1, n_leads))
     most = _with_most(together)
     # (stretches, orders, leads): each order is followed by its reverse.
     orders = np.random.default_rng(0).permuted(np.tile(np.arange(n_leads), (len(most), pairs, 1)), axis=2)
@@ -138,7 +137,10 @@ def occlusion_map(
     if n_leads > 1:
         stretches = np.repeat(most, 2 * pairs * (n_leads - 1))
         costs[:, :, 1:n_leads] = lost(stretches, taken.reshape(-1, n_leads)).reshape(*costs.shape[:2], n_leads - 1)
-    worth[most] = np.take_along_axis(np.diff(costs, axis=2), ranks, axis=2).mean(axis=1)
+    shared = np.take_along_axis(np.diff(costs, axis=2), ranks, axis=2).mean(axis=1)
+    by_lead = np.abs(shared).sum(axis=0)
+    worth = np.outer(together, by_lead / (by_lead.sum() or 1.0))
+    worth[most] = shared
 
     total, count = np.zeros(window.shape), np.zeros(n_samples)
     own = total[:, inside]
@@ -158,7 +160,7 @@ class _Replaced:
     ) -> None:
         self._window, self._offset, self._length = window, offset, length
         self._n_samples = signal.shape[1]
-        self._change = _baseline(signal, max(1, round(BASELINE_SECONDS * rate / 2))) - signal
+        self._change = running_median(signal, max(1, round(BASELINE_SECONDS * rate / 2))) - signal
         taper = min(max(1, round(TAPER_SECONDS * rate)), length // 2)
         rise = np.sin(np.pi / 2 * np.arange(1, taper + 1) / (taper + 1)) ** 2
         self._weight = np.ones(length)
@@ -174,8 +176,8 @@ class _Replaced:
         return copies
 
 
-def _baseline(signal: NDArray[np.float32], half: int) -> NDArray[np.float32]:
-    """Running median over `half` samples to both sides, `(leads, samples)`; mirrored at the ends."""
+def running_median(signal: NDArray[np.float32], half: int) -> NDArray[np.float32]:
+    """Median over `half` samples to both sides, `(leads, samples)`; mirrored at the ends."""
     half = min(half, signal.shape[1] - 1)
     mirrored = np.pad(signal, ((0, 0), (half, half)), mode="reflect")
     return np.median(np.lib.stride_tricks.sliding_window_view(mirrored, 2 * half + 1, axis=1), axis=-1)
