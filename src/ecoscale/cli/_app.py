@@ -19,6 +19,7 @@ from ecoscale.cli.datasets import datasets
 from ecoscale.cli.demo import demo
 from ecoscale.cli.design import design
 from ecoscale.cli.evaluate import evaluate
+from ecoscale.cli.explain import explain
 from ecoscale.cli.finetune import finetune
 from ecoscale.cli.info import info
 from ecoscale.cli.models import models
@@ -71,7 +72,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group, verbs in (
-    ("Use", (predict, timeline, info, serve, demo)),
+    ("Use", (predict, explain, timeline, info, serve, demo)),
     ("Data", (convert, prepare)),
     ("Train and measure", (train, finetune, runs, evaluate, benchmark, reproduce, pack, quantise)),
     ("Networks", (models, complexity, design)),

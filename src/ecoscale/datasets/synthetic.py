@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.random import Generator
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "CODE15_PREVALENCE",
@@ -87,18 +87,36 @@ class SyntheticECG:
     """A recording and the truth about it. Times are in seconds from the first sample.
 
     `r_peaks` are where the QRS is largest over the leads together; `qrs_onsets` belong to them one by one, and the
-    first can lie just before the recording.
+    first can lie just before the recording. `beats` are the beginnings of QRS of these and of two beats before and
+    after, whose waves can reach into the recording.
     """
 
     ecg: ECG
     heart: Heart
     r_peaks: NDArray[np.float64]
     qrs_onsets: NDArray[np.float64]
+    beats: NDArray[np.float64]
 
     @property
     def findings(self) -> tuple[str, ...]:
         """Names of the findings that it shows."""
         return self.heart.findings
+
+    def during(self, part: str, times: ArrayLike) -> NDArray[np.bool_]:
+        """Whether moments, in seconds, lie in a part of a beat: P, PR, QRS, T, or TQ (from T to the next QRS).
+
+        PR is the interval, from the beginning of P to that of QRS. Raises `SignalError` for a part that the heart does
+        not have.
+        """
+        spans = wave_times(self.heart)
+        if self.heart.pr_interval is not None:
+            spans["PR"] = (-self.heart.pr_interval, 0.0)
+        if part not in (*spans, "TQ"):
+            raise SignalError(f"no part {part!r} of a beat of this heart; there are {', '.join((*spans, 'TQ'))}")
+        start, stop = (0.0, self.heart.qt_interval) if part == "TQ" else spans[part]
+        moments = np.asarray(times, dtype=np.float64)[..., None] - self.beats
+        inside = ((moments >= start) & (moments < stop)).any(axis=-1)
+        return ~inside if part == "TQ" else inside
 
 
 def synthetic_ecg(
@@ -143,7 +161,7 @@ def synthetic_ecg(
 
     inside = (r_times >= 0) & (r_times < n_samples / rate)
     ecg = ECG(_twelve(eight), rate, LEADS, source="synthetic", record=record or f"seed-{seed}")
-    return SyntheticECG(ecg, heart, r_times[inside], onsets[inside])
+    return SyntheticECG(ecg, heart, r_times[inside], onsets[inside], onsets)
 
 
 def synthetic_collection(

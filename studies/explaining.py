@@ -1,0 +1,407 @@
+"""Whether `ecoscale explain` makes sense: its maps where the waves are known, on random weights, and under deletion.
+
+    python studies/explaining.py replacements
+    python studies/explaining.py places --records 50 --out places.npz
+    python studies/explaining.py people PTB-XL --records 20 --out people.npz
+    python studies/explaining.py randomised PTB-XL --records 10
+    python studies/explaining.py fibrillation --records 50
+    python studies/explaining.py completeness --records 20
+    python studies/explaining.py plot places.npz people.npz docs/explaining-beats.svg docs/explaining-deletion.svg
+
+Prints Markdown. Synthetic ECGs are drawn by formula (`ecoscale.datasets.synthetic`); records of PTB-XL are those of
+fold 9, on which nothing was trained, in the order of its table, that show the finding and have its code. Intervals are
+95 % ones of the mean, by bootstrap over records.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from scipy.signal import find_peaks
+from scipy.stats import spearmanr
+
+from ecoscale import Classifier, open_collection
+from ecoscale.datasets.synthetic import synthetic_collection
+from ecoscale.explaining.explanation import by_step, step_samples
+from ecoscale.explaining.gradients import bundled_network, integrated_gradients
+from ecoscale.explaining.occlusion import occlusion_map
+from ecoscale.export import export_onnx
+from ecoscale.runtime import open_runtime
+
+PLACES = {"1dAVb": ("PR", "P", "QRS", "TQ"), "LBBB": ("QRS", "T", "P", "TQ"), "AF": ("TQ", "QRS", "T")}
+"""The finding, and the parts of a beat; the first is where it shows."""
+METHODS = ("occlusion", "gradients")
+AROUND = np.arange(-0.48, 0.64, 0.04)
+"""Beginnings of the steps around an R peak, s."""
+REMOVED = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+RATE = 100.0
+STEP = step_samples(RATE)
+
+Records = Annotated[int, typer.Option(min=2, help="Records of each finding.")]
+Folder = Annotated[Path, typer.Argument(help="Folder of PTB-XL.", show_default=False)]
+app = typer.Typer(add_completion=False, help=__doc__.partition("\n\n")[0], rich_markup_mode=None)
+
+
+class Network:
+    """The default bundle's network, in float by ONNX Runtime and in torch."""
+
+    def __init__(self) -> None:
+        self.classifier = Classifier.load(precision="fp32")
+        self.torch = bundled_network(self.classifier.bundle)
+        self.logits = self.classifier.logits
+        self.names = [label.name for label in self.classifier.labels]
+
+    def maps(self, window: np.ndarray, finding: str) -> dict[str, np.ndarray]:
+        """By each method, `(leads, steps)`: means of occlusion, sums of gradients."""
+        return maps(self.logits, self.torch, window, self.names.index(finding))
+
+
+def maps(logits, network, window: np.ndarray, column: int) -> dict[str, np.ndarray]:
+    """The same of any network."""
+    return {
+        "occlusion": by_step(occlusion_map(logits, window, column, RATE), STEP) / STEP,
+        "gradients": by_step(integrated_gradients(network, window, column), STEP),
+    }
+
+
+def span(values: list[float] | np.ndarray, digits: int = 2) -> str:
+    """Mean with its interval."""
+    values = np.asarray(values, dtype=float)
+    drawn = np.random.default_rng(0).integers(0, len(values), (2000, len(values)))
+    low, high = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5])
+    return f"{values.mean():.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def density(relevance: np.ndarray, inside: np.ndarray) -> float:
+    """Share of the relevance (positive numbers) in a part of the time, over that part's share of the time."""
+    profile = np.repeat(relevance.sum(axis=0), STEP)
+    return float(profile[inside].sum() / profile.sum() / inside.mean())
+
+
+def around_beats(relevance: np.ndarray, r_peaks: np.ndarray) -> np.ndarray:
+    """Relevance by the time from R, over its mean: `(steps,)` at `AROUND`."""
+    profile = relevance.sum(axis=0) / relevance.sum() * relevance.shape[1]
+    steps = np.floor((r_peaks[:, None] + AROUND + 0.02) * RATE / STEP).astype(int)
+    inside = (steps >= 0) & (steps < len(profile))
+    values = np.where(inside, profile[np.clip(steps, 0, len(profile) - 1)], np.nan)
+    return np.nanmean(values, axis=0)
+
+
+def r_peaks(window: np.ndarray) -> np.ndarray:
+    """Seconds at which all leads together change most, beats at least 0.3 s apart."""
+    slope = np.sqrt((np.gradient(window, axis=1) ** 2).sum(axis=0))
+    smooth = np.convolve(slope, np.ones(9) / 9, "same")
+    found, _ = find_peaks(smooth, height=0.4 * np.percentile(smooth, 98), distance=int(0.3 * RATE))
+    return found / RATE
+
+
+def people_with(folder: Path, finding: str, network: Network, number: int) -> list[np.ndarray]:
+    """Windows of records of fold 9 that have the finding's code and show it."""
+    collection = open_collection(folder)
+    labels = collection.labels([finding])[:, 0]
+    chosen = collection.records.index[(labels == 1) & (collection.records["fold"].to_numpy() == 9)]
+    windows = []
+    for record in chosen:
+        ecg = collection.read(record)
+        if len(windows) < number and network.classifier.predict(ecg).findings[finding].present:
+            windows.append(network.classifier.preparation.windows(ecg)[0])
+    return windows
+
+
+@app.command()
+def replacements(records: Records = 20) -> None:
+    """What each way of taking a stretch out of all leads adds to healthy synthetic ECGs: log-odds of the six."""
+    from ecoscale.explaining import occlusion
+
+    network = Network()
+    length = STEP * occlusion.STEPS_TOGETHER
+    found: dict[str, list[float]] = {}
+    sizes: dict[str, list[float]] = {}
+    for made in synthetic_collection(records, findings=(), seed=11):
+        window = network.classifier.preparation.windows(made.ecg)[0]
+        resting = occlusion.running_median(window, 60)
+        before = network.logits(window[None])[0]
+        for name in (
+            "zeros",
+            "line between the ends",
+            "baseline, cut hard",
+            "baseline, faded 10 ms",
+            "baseline, faded",
+        ):
+            copies = []
+            for first in range(0, window.shape[1] - length, STEP):
+                part = slice(first, first + length)
+                copy = window.copy()
+                if name == "zeros":
+                    copy[:, part] = 0
+                elif name.startswith("line"):
+                    ends = window[:, max(first - 1, 0)], window[:, min(first + length, window.shape[1] - 1)]
+                    at = np.arange(1, length + 1) / (length + 1)
+                    copy[:, part] = ends[0][:, None] * (1 - at) + ends[1][:, None] * at
+                else:
+                    taper = {"baseline, cut hard": 0, "baseline, faded 10 ms": 1}.get(name, 3)
+                    weight = np.ones(length)
+                    for place in range(taper):
+                        weight[place] = weight[-1 - place] = np.sin(np.pi / 2 * (place + 1) / (taper + 1)) ** 2
+                    copy[:, part] += weight * (resting[:, part] - window[:, part])
+                copies.append(copy)
+            change = network.logits(np.stack(copies).astype(np.float32)) - before
+            found.setdefault(name, []).append(float(np.percentile(change.max(axis=1), 95)))
+            sizes.setdefault(name, []).append(float(np.percentile(change.max(axis=1), 50)))
+    print("| a stretch of 0.12 s becomes | median rise of the log-odds that rise most | 95th percentile |")
+    print("|---|--:|--:|")
+    for name in found:
+        print(f"| {name} | {span(sizes[name])} | {span(found[name])} |")
+
+
+@app.command()
+def places(records: Records = 50, out: Annotated[Path | None, typer.Option(help="Profiles, for plot.")] = None) -> None:
+    """Density of the relevance in each part of the beats of synthetic ECGs; 1 is that of all of the time."""
+    network, profiles = Network(), {}
+    print("| finding | method | part | share of time | density of all relevance | density of what speaks for it |")
+    print("|---|---|---|--:|--:|--:|")
+    for finding, parts in PLACES.items():
+        rows: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+        for made in synthetic_collection(records, findings=(finding,), seed=7):
+            window = network.classifier.preparation.windows(made.ecg)[0]
+            times = np.arange(window.shape[1]) / RATE
+            for method, found in network.maps(window, finding).items():
+                profiles.setdefault(f"{finding} {method}", []).append(around_beats(np.abs(found), made.r_peaks))
+                for part in parts:
+                    inside = made.during(part, times)
+                    figures = density(np.abs(found), inside), density(np.clip(found, 0, None), inside)
+                    rows.setdefault((method, part), []).append((inside.mean(), *figures))
+        for method in METHODS:
+            for part in parts:
+                shares, every, supporting = np.array(rows[method, part]).T
+                mark = "**" if part == parts[0] else ""
+                print(
+                    f"| {finding} | {method} | {mark}{part}{mark} | {100 * shares.mean():.0f} % | {span(every)} | "
+                    f"{span(supporting)} |",
+                    flush=True,
+                )
+    if out:
+        np.savez(out, **{key: np.array(values) for key, values in profiles.items()})
+
+
+@app.command()
+def people(
+    folder: Folder, records: Records = 20, out: Annotated[Path | None, typer.Option(help="Profiles, for plot.")] = None
+) -> None:
+    """Deletion on records of PTB-XL: log-odds lost when steps are removed, those with most relevance first."""
+    network, stored = Network(), {}
+    print("| finding | method | records | order | log-odds lost with 2 % removed | 10 % | 30 % |")
+    print("|---|---|--:|---|--:|--:|--:|")
+    for finding in PLACES:
+        column = network.names.index(finding)
+        lost: dict[tuple[str, str], list[np.ndarray]] = {}
+        for number, window in enumerate(people_with(folder, finding, network, records)):
+            for method, found in network.maps(window, finding).items():
+                profile = around_beats(np.abs(found), r_peaks(window))
+                stored.setdefault(f"{finding} {method}", []).append(profile)
+                orders = {
+                    "most relevant first": np.argsort(-found, axis=None),
+                    "random": np.random.default_rng(number).permutation(found.size),
+                    "least relevant first": np.argsort(np.abs(found), axis=None),
+                }
+                for name, order in orders.items():
+                    curve = deletion(network.logits, window, column, order, found.shape)
+                    lost.setdefault((method, name), []).append(curve)
+                    stored.setdefault(f"{finding} {method} {name}", []).append(curve)
+        for (method, name), curves in lost.items():
+            at = {share: np.array(curves)[:, REMOVED.index(share)] for share in (0.02, 0.1, 0.3)}
+            cells = " | ".join(span(values) for values in at.values())
+            print(f"| {finding} | {method} | {len(curves)} | {name} | {cells} |", flush=True)
+    if out:
+        np.savez(out, **{key: np.array(values) for key, values in stored.items()})
+
+
+def deletion(logits, window: np.ndarray, column: int, order: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Log-odds lost at each share of `REMOVED`: steps of leads are missing, and filled as missing samples are."""
+    copies = [window]
+    for share in REMOVED:
+        gone = np.zeros(shape, dtype=bool)
+        gone.flat[order[: round(share * gone.size)]] = True
+        gone = np.repeat(gone, STEP, axis=1)
+        copy = window.copy()
+        for row, missing in zip(copy, gone, strict=True):
+            if missing.all():
+                row[:] = 0
+            else:
+                row[missing] = np.interp(np.flatnonzero(missing), np.flatnonzero(~missing), row[~missing])
+        copies.append(copy)
+    found = logits(np.stack(copies))[:, column]
+    return found[0] - found[1:]
+
+
+@app.command()
+def randomised(folder: Folder, records: Records = 10) -> None:
+    """Likeness of the maps of the trained network and of the same with random weights, on records of PTB-XL."""
+    network = Network()
+    prepared = {finding: people_with(folder, finding, network, records) for finding in PLACES}
+    trained = {finding: [network.maps(window, finding) for window in windows] for finding, windows in prepared.items()}
+    print("| random weights | method | rank correlation | of magnitudes | SSIM | records |")
+    print("|---|---|--:|--:|--:|--:|")
+    example = np.concatenate([np.stack(windows[:2]) for windows in prepared.values()])
+    stages = {"the head": _head, "the head and the second half": partial(_from, 0.5), "all": partial(_from, 0.0)}
+    for name, choose in stages.items():
+        other = copy.deepcopy(network.torch)
+        torch.manual_seed(0)
+        _randomise(other, choose)
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / "random.onnx"
+            path.write_bytes(export_onnx(other, example).onnx)
+            runtime = open_runtime(path, "fp32")
+        rows: dict[str, list[tuple[float, float, float]]] = {method: [] for method in METHODS}
+        for finding, windows in prepared.items():
+            column = network.names.index(finding)
+            for window, before in zip(windows, trained[finding], strict=True):
+                after = maps(runtime.logits, other, window, column)
+                for method in METHODS:
+                    rows[method].append(likeness(before[method], after[method]))
+        for method, values in rows.items():
+            signed, magnitudes, ssim = np.array(values).T
+            print(
+                f"| {name} | {method} | {span(signed)} | {span(magnitudes)} | {span(ssim)} | {len(values)} |",
+                flush=True,
+            )
+
+
+def _head(names: list[str]) -> set[str]:
+    return {name for name in names if name == "head"}
+
+
+def _from(share: float, names: list[str]) -> set[str]:
+    return set(names[int(share * len(names)) :])
+
+
+def _randomise(network: torch.nn.Module, choose) -> None:
+    """Weights drawn anew as at the start of training, in the layers that are chosen among all in their order."""
+    layers = {name: layer for name, layer in network.named_modules() if hasattr(layer, "reset_parameters")}
+    for name in choose(list(layers)):
+        layer = layers[name]
+        if isinstance(layer, torch.nn.BatchNorm1d):
+            # Its statistics are of activations that are no more; without new ones the output would be constant.
+            torch.nn.init.ones_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+        else:
+            layer.reset_parameters()
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
+    """Rank correlation of values, of magnitudes, and structural similarity of the magnitudes over their largest."""
+    a, b = (np.abs(each) / (np.abs(each).max() or 1) for each in (one, other))
+    return float(spearmanr(one, other, axis=None)[0]), float(spearmanr(a, b, axis=None)[0]), _ssim(a, b)
+
+
+def _ssim(a: np.ndarray, b: np.ndarray, width: int = 7) -> float:
+    """Wang et al. 2004 in windows of a lead and seven steps, both in 0 to 1."""
+    a, b = (np.lib.stride_tricks.sliding_window_view(each, width, axis=1) for each in (a, b))
+    mean_a, mean_b = a.mean(axis=-1), b.mean(axis=-1)
+    covariance = (a * b).mean(axis=-1) - mean_a * mean_b
+    small, smaller = 0.01**2, 0.03**2
+    alike = (2 * mean_a * mean_b + small) * (2 * covariance + smaller)
+    return float((alike / ((mean_a**2 + mean_b**2 + small) * (a.var(axis=-1) + b.var(axis=-1) + smaller))).mean())
+
+
+@app.command()
+def fibrillation(records: Records = 50) -> None:
+    """What AF's log-odds lose in synthetic ECGs when one part of all beats is flat at once."""
+    network = Network()
+    column = network.names.index("AF")
+    lost: dict[str, list[float]] = {"TQ": [], "QRS": [], "T": []}
+    for made in synthetic_collection(records, findings=("AF",), seed=7):
+        window = network.classifier.preparation.windows(made.ecg)[0]
+        times = np.arange(window.shape[1]) / RATE
+        copies = [window]
+        for part in lost:
+            inside = made.during(part, times)
+            copy = window.copy()
+            for row in copy:
+                row[inside] = np.interp(np.flatnonzero(inside), np.flatnonzero(~inside), row[~inside])
+            copies.append(copy)
+        found = network.logits(np.stack(copies))[:, column]
+        for part, value in zip(lost, found[0] - found[1:], strict=True):
+            lost[part].append(float(value))
+    print("| flat in every beat | log-odds of AF lost |")
+    print("|---|--:|")
+    for part, values in lost.items():
+        print(f"| {part} | {span(values)} |")
+
+
+@app.command()
+def completeness(records: Records = 20) -> None:
+    """What the sum over a path's points leaves of the difference of log-odds, in synthetic ECGs."""
+    network, counts = Network(), (16, 32, 64, 128)
+    print("| finding | difference | " + " | ".join(f"left by {count} points" for count in counts) + " |")
+    print("|---|--:|" + "--:|" * len(counts))
+    for finding in PLACES:
+        column, rows = network.names.index(finding), []
+        for made in synthetic_collection(records, findings=(finding,), seed=7):
+            window = network.classifier.preparation.windows(made.ecg)[0]
+            with torch.inference_mode():
+                ends = network.torch(torch.from_numpy(np.stack([window, np.zeros_like(window)])))[:, column].numpy()
+            sums = [integrated_gradients(network.torch, window, column, count).sum() for count in counts]
+            rows.append([ends[0] - ends[1], *(abs(ends[0] - ends[1] - each) for each in sums)])
+        difference, *left = np.array(rows).T
+        cells = " | ".join(f"{np.median(each):.3f}, at most {each.max():.3f}" for each in left)
+        print(f"| {finding} | {difference.mean():.2f} | {cells} |", flush=True)
+
+
+@app.command()
+def plot(places: Path, people: Path, beats: Path, curves: Path) -> None:
+    """Draw relevance around the beats, and the deletion curves."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    mpl.rcParams["svg.hashsalt"] = "ecoscale"
+    colours = {"occlusion": "#0b4f8a", "gradients": "#b3541e"}
+    synthetic, real = np.load(places), np.load(people)
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots(2, 3, sharex=True, sharey="row")
+    for row, (source, title) in zip(axes, ((synthetic, "synthetic"), (real, "PTB-XL, fold 9")), strict=True):
+        for axis, finding in zip(row, PLACES, strict=True):
+            for method, style in zip(METHODS, ("-", "--"), strict=True):
+                values = source[f"{finding} {method}"]
+                mean, error = np.nanmean(values, axis=0), np.nanstd(values, axis=0) / np.sqrt(len(values))
+                axis.fill_between(
+                    AROUND + 0.02, mean - 1.96 * error, mean + 1.96 * error, color=colours[method], alpha=0.2
+                )
+                axis.plot(AROUND + 0.02, mean, style, color=colours[method], label=method)
+            axis.axhline(1, color="grey", linewidth=0.6)
+            axis.set_title(f"{finding}, {title} (n = {len(values)})", fontsize=9)
+            axis.grid(alpha=0.3)
+        row[0].set_ylabel("relevance over its mean")
+    for axis in axes[-1]:
+        axis.set_xlabel("seconds from R")
+    axes[0, 0].legend(fontsize=8)
+    figure.savefig(beats, metadata={"Date": None})
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots(2, 3, sharex=True, sharey="col")
+    for row, method in zip(axes, METHODS, strict=True):
+        for axis, finding in zip(row, PLACES, strict=True):
+            for order, style in (("most relevant first", "-"), ("random", ":"), ("least relevant first", "--")):
+                values = real[f"{finding} {method} {order}"]
+                mean, error = values.mean(axis=0), values.std(axis=0) / np.sqrt(len(values))
+                shares = 100 * np.array(REMOVED)
+                axis.fill_between(shares, mean - 1.96 * error, mean + 1.96 * error, color=colours[method], alpha=0.15)
+                axis.plot(shares, mean, style, color=colours[method], label=order)
+            axis.set(title=f"{finding}, {method} (n = {len(values)})", xscale="log")
+            axis.axhline(0, color="grey", linewidth=0.6)
+            axis.grid(alpha=0.3)
+        row[0].set_ylabel("log-odds lost")
+    for axis in axes[-1]:
+        axis.set_xlabel("% of all steps of leads removed")
+    axes[0, 0].legend(fontsize=8)
+    figure.savefig(curves, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    app()
