@@ -64,6 +64,13 @@ Precision = Annotated[
     ),
 ]
 
+Measure = Annotated[
+    bool,
+    typer.Option(
+        "--measure", help="Measure heart rate, PR, QRS, QTc and axis too; needs ecoscale\\[measure].", show_default=False
+    ),
+]
+
 CollectionName = Annotated[
     str, typer.Argument(help="The collection (ecoscale datasets).", metavar="NAME", show_default=False)
 ]

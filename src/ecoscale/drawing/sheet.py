@@ -234,7 +234,7 @@ def draw_ecg(
         Which leads and seconds speak for a finding and against it: bars under each trace, and a line that explains
         them (`ecoscale.drawing.relevance`).
     beside
-        What stands to the right of the paper, such as findings (`ecoscale.wording`). The figure is wider by that
+        What stands to the right of the paper, such as findings (`ecoscale.sections`). The figure is wider by that
         column.
 
     Raises

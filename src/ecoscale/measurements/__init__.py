@@ -7,6 +7,20 @@ live here: anything learned, anything of a bundle.
 
 from __future__ import annotations
 
-from ecoscale.measurements.measure import QTC_FORMULA, Measurements, measure_ecg
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-__all__ = ["QTC_FORMULA", "Measurements", "measure_ecg"]
+from ecoscale.measurements.measure import NUMBERS, QTC_FORMULA, Measurements, measure_ecg
+from ecoscale.measurements.rules import disagreements
+
+if TYPE_CHECKING:
+    from ecoscale.ecg import ECG
+    from ecoscale.inference import Prediction
+
+__all__ = ["NUMBERS", "QTC_FORMULA", "Measurements", "disagreements", "measure_ecg", "with_measurements"]
+
+
+def with_measurements(ecg: ECG, prediction: Prediction) -> Prediction:
+    """The prediction with what the ECG measures, and where the two disagree. Raises as `measure_ecg` does."""
+    measured = measure_ecg(ecg)
+    return replace(prediction, measurements=measured, disagreements=disagreements(measured, prediction))

@@ -30,7 +30,8 @@ class Measurements:
     """Heart rate (1/min), PR, QRS, QT and QTc (ms), and the frontal QRS axis (degrees, -180 to 180).
 
     QTc is QT divided by the cube root of RR in seconds (Fridericia 1920). None is what could not be measured; `notes`
-    say why, and what was left out. `regular` is how much RR intervals vary: their standard deviation over their mean.
+    say why, and what was left out. `rr_variation` is the standard deviation of the RR intervals over their mean, `n_beats`
+    how many beats were found.
     """
 
     heart_rate: float | None = None
@@ -53,6 +54,7 @@ class Measurements:
 
 
 NUMBERS = tuple(field.name for field in fields(Measurements) if field.name not in ("notes", "n_beats"))
+"""Names of the measurements, in the order of the columns of a table."""
 
 
 def measure_ecg(ecg: ECG) -> Measurements:
@@ -80,7 +82,7 @@ def measure_ecg(ecg: ECG) -> Measurements:
         low, high = PLAUSIBLE[name]
         if np.isfinite(seconds):
             if low <= 1000 * seconds <= high:
-                found[name] = 1000 * seconds
+                found[name] = float(1000 * seconds)
             else:
                 notes.append(f"no {name.upper()}: {1000 * seconds:.0f} ms were found, which is hard to believe")
     qt = found["qt"]
