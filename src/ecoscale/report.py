@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ecoscale.ecg import ECG
     from ecoscale.inference import Prediction
 
+
 @dataclass(frozen=True)
 class _Entry:
     """A recording's line of the index."""

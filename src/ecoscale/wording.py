@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 WARNING_TITLES = {
     "derived_leads": "Some leads were computed from others",
     "derived_waveform": "The waveform is not the original",
+    "excerpt": "Only an excerpt was read",
     "flat_lead": "A lead shows no signal",
     "ignored_channels": "Some channels were left out",
     "implausible_amplitude": "The amplitude is hard to believe",
@@ -57,12 +58,12 @@ def measured_rows(measurements: Measurements) -> list[tuple[str, str]]:
         ("QTc (Fridericia)", measurements.qtc, " ms"),
         ("QRS axis", measurements.axis, "°"),
     )
-    return [(name, "–" if value is None else f"{value:.0f}{unit}") for name, value, unit in values]
+    return [(name, "-" if value is None else f"{value:.0f}{unit}") for name, value, unit in values]
 
 
 def measured_line(measurements: Measurements) -> str:
     """The measurements in one line; only the notes where nothing was measured."""
-    found = [f"{name} {value}" for name, value in measured_rows(measurements) if value != "–"]
+    found = [f"{name} {value}" for name, value in measured_rows(measurements) if value != "-"]
     return ", ".join(found) if found else "; ".join(measurements.notes)
 
 

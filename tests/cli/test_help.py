@@ -9,7 +9,7 @@ from ecoscale.findings import DISCLAIMER
 
 GROUPS = {"datasets": ("describe", "download", "check", "split")}
 VERBS = (
-    *("predict", "timeline", "info", "demo", "prepare", *GROUPS, "synth"),
+    *("predict", "plot", "timeline", "info", "demo", "prepare", *GROUPS, "synth"),
     *("train", "finetune", "runs", "evaluate", "benchmark", "reproduce", "pack", "quantise"),
     *("models", "complexity", "design"),
 )

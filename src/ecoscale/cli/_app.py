@@ -22,6 +22,7 @@ from ecoscale.cli.finetune import finetune
 from ecoscale.cli.info import info
 from ecoscale.cli.models import models
 from ecoscale.cli.pack import pack
+from ecoscale.cli.plot import plot
 from ecoscale.cli.predict import predict
 from ecoscale.cli.prepare import prepare
 from ecoscale.cli.quantise import quantise
@@ -69,7 +70,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group, verbs in (
-    ("Use", (predict, timeline, info, demo)),
+    ("Use", (predict, plot, timeline, info, demo)),
     ("Data", (prepare,)),
     ("Train and measure", (train, finetune, runs, evaluate, benchmark, reproduce, pack, quantise)),
     ("Networks", (models, complexity, design)),

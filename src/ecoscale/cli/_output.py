@@ -67,7 +67,9 @@ Precision = Annotated[
 Measure = Annotated[
     bool,
     typer.Option(
-        "--measure", help="Measure heart rate, PR, QRS, QTc and axis too; needs ecoscale\\[measure].", show_default=False
+        "--measure",
+        help="Measure heart rate, intervals and axis too; needs ecoscale\\[measure].",
+        show_default=False,
     ),
 ]
 

@@ -129,6 +129,10 @@ def predict(
     if earlier is not None and known:
         shares = earlier["prevalence"] | shares
 
+    if measure:
+        from ecoscale.measurements import load_neurokit
+
+        load_neurokit()  # without it nothing is begun
     load = partial(Classifier.load, bundle, threads=threads, precision=None if precision is None else precision.value)
     classifier = load(thresholds=thresholds, prevalence=shares)
     # A bundle for a watch reads what a watch writes.

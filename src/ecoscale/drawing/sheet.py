@@ -257,7 +257,7 @@ def draw_ecg(
         relevance=relevance,
     )
     column = COLUMN_WIDTH + MARGIN if beside else 0.0
-    height = max(sheet.height, sections_height(beside) if beside else 0.0) + 2 * MARGIN
+    height = max(sheet.height, sheet.header + sections_height(beside) if beside else 0.0) + 2 * MARGIN
     figure, axes = blank_figure(sheet.width + column + 2 * MARGIN, height)
     sheet.draw(axes, MARGIN, height - MARGIN - sheet.height)
     if beside:

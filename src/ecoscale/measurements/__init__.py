@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ecoscale.measurements.beats import load_neurokit
 from ecoscale.measurements.measure import NUMBERS, QTC_FORMULA, Measurements, measure_ecg
 from ecoscale.measurements.rules import disagreements
 
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
     from ecoscale.ecg import ECG
     from ecoscale.inference import Prediction
 
-__all__ = ["NUMBERS", "QTC_FORMULA", "Measurements", "disagreements", "measure_ecg", "with_measurements"]
+__all__ = [
+    "NUMBERS",
+    "QTC_FORMULA",
+    "Measurements",
+    "disagreements",
+    "load_neurokit",
+    "measure_ecg",
+    "with_measurements",
+]
 
 
 def with_measurements(ecg: ECG, prediction: Prediction) -> Prediction:

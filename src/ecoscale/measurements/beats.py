@@ -78,7 +78,7 @@ def find_beats(ecg: ECG) -> tuple[Beats | None, list[str]]:
 
     Raises `MissingExtraError` without neurokit2.
     """
-    neurokit = _neurokit()
+    neurokit = load_neurokit()
     notes = []
     if ecg.duration > LONGEST_SECONDS:
         notes.append(f"measured on the first {LONGEST_SECONDS:g} s of {ecg.duration:.4g} s")
@@ -110,11 +110,12 @@ def find_beats(ecg: ECG) -> tuple[Beats | None, list[str]]:
     return Beats(leads, peaks, each, np.median(each, axis=0), before, others), notes
 
 
-def _neurokit() -> ModuleType:
+def load_neurokit() -> ModuleType:
+    """The package neurokit2, which takes seconds to import. Raises `MissingExtraError` without it."""
     try:
         with warnings.catch_warnings():
-            # It imports everything that it offers, and some of that warns on import.
-            warnings.simplefilter("ignore")
+            # It imports everything that it offers, and with that an empty module of scipy's which is to go.
+            warnings.filterwarnings("ignore", message="scipy.misc is deprecated", category=DeprecationWarning)
             import neurokit2
     except ImportError:
         raise MissingExtraError("measuring intervals", "neurokit2", "measure") from None
@@ -125,10 +126,8 @@ def _r_peaks(neurokit: ModuleType, rows: NDArray[np.float64]) -> NDArray[np.int6
     """Samples of the beats, found in the size of all leads together: no single lead need show them well."""
     size = np.sqrt(np.square(rows).sum(axis=0))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _, found = neurokit.ecg_peaks(size, sampling_rate=int(RATE), method="neurokit", mindelay=SHORTEST_RR)
-    except (ValueError, IndexError, KeyError, ZeroDivisionError):  # what it raises where there is no beat
+        _, found = neurokit.ecg_peaks(size, sampling_rate=int(RATE), method="neurokit", mindelay=SHORTEST_RR)
+    except (TypeError, ValueError, IndexError):  # what it raises of signals too short to smooth, or without a beat
         return np.empty(0, dtype=np.int64)
     return _without_t_waves(np.asarray(found["ECG_R_Peaks"], dtype=np.int64), speed_of(rows))
 
@@ -156,7 +155,7 @@ def speed_of(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 def _aligned(
     rows: NDArray[np.float64], peaks: NDArray[np.int64], before: int, after: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The peaks, moved so that the beats lie on each other, and those beats that are whole, `(beats, leads, samples)`."""
+    """The peaks, moved so that the beats lie on each other, and the whole beats, `(beats, leads, samples)`."""
     half, most = round(QRS_SECONDS * RATE), round(ALIGNED_WITHIN * RATE)
     margin = max(before, after, half) + most
     padded = np.pad(rows, ((0, 0), (margin, margin)), mode="edge")
@@ -167,9 +166,7 @@ def _aligned(
         typical = np.median(padded[:, (peaks[:, None] + around) + margin], axis=1)
         moved = []
         for peak in peaks:
-            likeness = [
-                np.vdot(padded[:, peak + shift + around + margin], typical) for shift in range(-most, most + 1)
-            ]
+            likeness = [np.vdot(padded[:, peak + shift + around + margin], typical) for shift in range(-most, most + 1)]
             moved.append(peak + int(np.argmax(likeness)) - most)
         peaks = np.unique(np.clip(moved, 0, rows.shape[1] - 1))
     whole = peaks[(peaks >= before) & (peaks + after < rows.shape[1])]

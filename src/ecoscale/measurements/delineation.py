@@ -26,7 +26,7 @@ QRS_BEFORE, QRS_AFTER = 0.13, 0.17
 """Seconds around R within which QRS lies."""
 LONGEST_PR, SHORTEST_PR = 0.42, 0.08
 LEAST_REPETITION = 0.5
-"""Mean correlation of the beats' P with the typical one: below, no P wave repeats."""
+"""Mean correlation of a beat's P with that of the others: below, no P wave repeats."""
 LEAST_TO_NOISE = 3.0
 """A wave's height over the noise of the typical beat, from which on it is measured."""
 
@@ -49,8 +49,8 @@ def delineate(beats: Beats) -> Waves:
     onset, end = _qrs(speed, beats.r)
     t_end, t_note = _t_end(beats.typical, beats.r, end, interval)
     p_onset, p_note = _p_onset(beats, onset, t_end, interval)
-    found = [(sample - beats.r) / RATE for sample in (onset, end, p_onset, t_end)]
-    return Waves(*found, tuple(filter(None, (p_note, t_note))))
+    after_r = [float(sample - beats.r) / RATE for sample in (onset, end, p_onset, t_end)]
+    return Waves(after_r[0], after_r[1], after_r[2], after_r[3], tuple(filter(None, (p_note, t_note))))
 
 
 def _qrs(speed: NDArray[np.float64], r: int) -> tuple[int, int]:
@@ -107,7 +107,7 @@ def _p_onset(beats: Beats, qrs_onset: int, t_end: float, interval: float) -> tup
     if last - first < (SHORTEST_PR + 0.02) * RATE:
         return np.nan, "no PR: T of the beat before leaves no room for P"
     window = slice(first, last + 1)
-    repetition = _repetition(beats.each[:, :, window], beats.typical[:, window])
+    repetition = _repetition(beats.each[:, :, window])
     if repetition < LEAST_REPETITION:
         return np.nan, "no PR: no P wave repeats from beat to beat (atrial fibrillation or flutter, or noise)"
     wave, noise = _principal(_levelled(beats.typical[:, window]))
@@ -137,12 +137,15 @@ def _principal(part: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     centred = part - np.median(part, axis=1, keepdims=True)
     direction = np.linalg.svd(centred, full_matrices=False)[0][:, 0]
     wave = direction @ part
-    smooth = np.convolve(np.pad(wave, 4, mode="edge"), np.hanning(9 + 2)[1:-1] / np.hanning(11).sum(), mode="valid")
+    weights = np.hanning(11)[1:-1]
+    smooth = np.asarray(
+        np.convolve(np.pad(wave, 4, mode="edge"), weights / weights.sum(), mode="valid"), dtype=np.float64
+    )
     return smooth, float(np.std(np.diff(wave - smooth)) / np.sqrt(2))
 
 
-def _repetition(each: NDArray[np.float64], typical: NDArray[np.float64]) -> float:
-    """Mean correlation of the beats in this stretch, levelled, with the typical one made without the beat itself."""
+def _repetition(each: NDArray[np.float64]) -> float:
+    """Mean correlation of each beat in a stretch `(beats, leads, samples)`, levelled, with the mean of the others."""
     levelled = np.stack([_levelled(beat) for beat in each])
     total = levelled.sum(axis=0)
     found = []

@@ -30,8 +30,8 @@ class Measurements:
     """Heart rate (1/min), PR, QRS, QT and QTc (ms), and the frontal QRS axis (degrees, -180 to 180).
 
     QTc is QT divided by the cube root of RR in seconds (Fridericia 1920). None is what could not be measured; `notes`
-    say why, and what was left out. `rr_variation` is the standard deviation of the RR intervals over their mean, `n_beats`
-    how many beats were found.
+    say why, and what was left out. `rr_variation` is the standard deviation of the RR intervals over their mean,
+    `n_beats` how many beats were found.
     """
 
     heart_rate: float | None = None
@@ -107,8 +107,10 @@ def _without_missed(intervals: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _axis(beats: Beats, waves: Waves) -> tuple[float | None, str]:
-    """From the net areas of QRS in I and aVF: the hexaxial system puts aVF's axis at 90 degrees to that of I, and
-    augmented leads are shorter by the root of 3 over 2 (Malmivuo and Plonsey 1995, section 15.2).
+    """The frontal axis of QRS, from its net areas in I and aVF; or None, and the note that says why.
+
+    The lead vectors of Einthoven's triangle: I points to 0 degrees, aVF to 90 and is shorter by half the root of 3
+    (Malmivuo and Plonsey 1995, chapter 15).
     """
     rows = dict(zip(beats.leads, beats.typical, strict=True))
     one = rows.get("I")
