@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecoscale.ecg import LIMB_LEADS, longest_run
-from ecoscale.errors import LeadError
+from ecoscale.ecg import ECG, LIMB_LEADS, longest_run
+from ecoscale.errors import LeadError, SignalError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ecoscale.ecg import ECG
+    from ecoscale.formats.long_records import LongRecord
     from ecoscale.inference import Classifier, Prediction
     from ecoscale.preparation import Preparation
 
@@ -55,6 +55,30 @@ def window_samples(preparation: Preparation, rate: float) -> int:
     """How many samples at `rate` make a window: as many as fit, so that the network reads it in one pass."""
     # A thousandth of a sample more, for rates whose product with the seconds is not exact.
     return max(1, int(preparation.seconds * rate + 1e-3))
+
+
+def read_excerpt(record: LongRecord, start: float, seconds: float) -> ECG:
+    """So many seconds of a long record, or what is left of it, as an ECG that says that it is an excerpt.
+
+    The record is read up to their end, a piece at a time. Raises `SignalError` if `start` is not within it.
+    """
+    first = round(start * record.rate)
+    last = min(first + round(seconds * record.rate), record.n_samples)
+    if not 0 <= first < last:
+        raise SignalError(
+            f"{record.source}: an excerpt cannot begin at {start!r} s; the recording lasts {record.duration:g} s"
+        )
+    parts, at = [], 0
+    for piece in record.pieces():
+        parts.append(piece[:, max(0, first - at) : max(0, last - at)])
+        at += piece.shape[1]
+        if at >= last:
+            break
+    clock = record.clock(start)
+    begins = f"{start:g} s" + ("" if clock is None else f" ({clock})")
+    note = f"excerpt: {(last - first) / record.rate:.4g} s from {begins} on, of a recording of {record.duration:,.0f} s"
+    signal = np.concatenate(parts, axis=1)
+    return ECG(signal, record.rate, record.leads, record.source, record.record, (*record.notes, note))
 
 
 def why_unreadable(ecg: ECG) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ecoscale.bundle import Label
     from ecoscale.ecg import ECG
+    from ecoscale.measurements import Measurements
     from ecoscale.reading import PreparedECG, Readable
     from ecoscale.runtime import Precision
 
@@ -60,7 +61,11 @@ class FindingResult:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one ECG shows."""
+    """What one ECG shows.
+
+    `measurements` stand beside the findings where they were asked for (`ecoscale.measurements.with_measurements`), and
+    `disagreements` say where the two contradict each other.
+    """
 
     source: str
     record: str
@@ -68,6 +73,8 @@ class Prediction:
     warnings: tuple[str, ...]
     bundle: str
     disclaimer: str = DISCLAIMER
+    measurements: Measurements | None = None
+    disagreements: tuple[str, ...] = ()
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -76,6 +83,9 @@ class Prediction:
 
     def to_dict(self) -> dict[str, object]:
         """As plain values, the form of one line of `ecoscale predict --format json`."""
+        measured = {}
+        if self.measurements is not None:
+            measured = {"measurements": self.measurements.to_dict(), "disagreements": list(self.disagreements)}
         return {
             "source": self.source,
             "record": self.record,
@@ -89,6 +99,7 @@ class Prediction:
                 | ({} if finding.prevalence is None else {"prevalence": finding.prevalence})
                 for name, finding in self.findings.items()
             },
+            **measured,
             "warnings": list(self.warnings),
             "bundle": self.bundle,
             "disclaimer": self.disclaimer,

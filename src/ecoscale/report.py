@@ -15,28 +15,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ecoscale.drawing import draw_ecg, figure_svg
 from ecoscale.findings import DISCLAIMER
+from ecoscale.wording import measured_rows, percent, sentence, warning_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ecoscale.ecg import ECG
     from ecoscale.inference import Prediction
-
-# What each code of a warning means to a reader; the explanation after the colon follows it on the page.
-WARNING_TITLES = {
-    "derived_leads": "Some leads were computed from others",
-    "derived_waveform": "The waveform is not the original",
-    "flat_lead": "A lead shows no signal",
-    "ignored_channels": "Some channels were left out",
-    "implausible_amplitude": "The amplitude is hard to believe",
-    "inconsistent_leads": "The leads contradict each other",
-    "lead_order": "The order of the leads was worked out",
-    "low_rate": "The sampling rate is low",
-    "missing_samples": "Part of the signal is missing",
-    "padding_removed": "Padding was removed",
-    "saturated": "The signal is clipped",
-    "short_signal": "The recording is short",
-}
 
 
 @dataclass(frozen=True)
@@ -87,7 +72,8 @@ def write_report(
                     ecg=ecg,
                     prediction=prediction,
                     svg=figure_svg(draw_ecg(ecg, title=""), description=_description(ecg, name)),
-                    warnings=[_in_words(warning) for warning in prediction.warnings],
+                    warnings=[warning_in_words(warning) for warning in prediction.warnings],
+                    measured=[] if prediction.measurements is None else measured_rows(prediction.measurements),
                 )
             )
             present = tuple(finding.title for finding in prediction.findings.values() if finding.present)
@@ -116,31 +102,9 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = _percent
-    environment.filters["sentence"] = _sentence
+    environment.filters["percent"] = percent
+    environment.filters["sentence"] = sentence
     return environment
-
-
-def _percent(share: float) -> str:
-    """One decimal, and never a rounded 0 or 100 for what is neither."""
-    if 0 < share < 0.0005:
-        return "< 0.1 %"
-    if 0.9995 <= share < 1:
-        return "> 99.9 %"
-    return f"{100 * share:.1f} %"
-
-
-def _sentence(text: str) -> str:
-    """With a capital first letter; `str.capitalize` would lower the others."""
-    return text[:1].upper() + text[1:]
-
-
-def _in_words(warning: str) -> tuple[str, str]:
-    """A `code: explanation` as a title in plain words and its explanation."""
-    code, colon, explanation = warning.partition(": ")
-    if not colon or " " in code:
-        return "", warning
-    return WARNING_TITLES.get(code, _sentence(code.replace("_", " "))), explanation
 
 
 def _description(ecg: ECG, name: str) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
+from ecoscale.measurements import NUMBERS
 from ecoscale.reading import Failure
 
 if TYPE_CHECKING:
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 
 ResultsFormat = Literal["json", "csv", "parquet"]
 
+MEASUREMENT_TEXTS = ("measurement_notes", "disagreements")
+"""Columns of texts that go with measurements."""
+
 
 class JSONLines:
-    """One object a line."""
+    """One object a line. `names` are the findings; `measured` says that results carry measurements too."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], *, measured: bool = False) -> None:
         self.names = list(names)
+        self.measured = measured
 
     @property
     def header(self) -> str:
@@ -43,13 +48,14 @@ class JSONLines:
 
 
 class CSVRows(JSONLines):
-    """A header and one row a recording: probability and decision for each finding, warnings joined by a bar."""
+    """A header and one row a recording: probability and decision for each finding, lists of texts joined by a bar."""
 
     @property
     def columns(self) -> list[str]:
         """Names of the columns."""
         findings = (f"{name}_{what}" for name in self.names for what in ("probability", "present"))
-        return ["source", "record", *findings, "warnings", "error", "bundle"]
+        measured = (*NUMBERS, *MEASUREMENT_TEXTS) if self.measured else ()
+        return ["source", "record", *findings, *measured, "warnings", "error", "bundle"]
 
     @property
     def header(self) -> str:
@@ -61,10 +67,11 @@ class CSVRows(JSONLines):
         row = result_row(result)
         for name, value in row.items():
             if isinstance(value, float):
-                row[name] = f"{value:.6f}"
+                row[name] = f"{value:g}" if name in NUMBERS else f"{value:.6f}"
             elif isinstance(value, bool):
                 row[name] = int(value)
-        row["warnings"] = " | ".join(row["warnings"])
+            elif isinstance(value, list):
+                row[name] = " | ".join(value)
         return _csv_line([row.get(column, "") for column in self.columns])
 
     def fields(self, line: str) -> dict[str, Any]:
@@ -85,7 +92,10 @@ FORMS: dict[ResultsFormat, type[JSONLines]] = {"json": JSONLines, "csv": CSVRows
 
 
 def result_row(result: Result) -> dict[str, Any]:
-    """A result as one row: for each finding `NAME_probability`, to six decimals, and `NAME_present`."""
+    """A result as one row: for each finding `NAME_probability`, to six decimals, and `NAME_present`.
+
+    With measurements, those that there are by their names (1/min, ms, degrees), and the texts on them.
+    """
     if isinstance(result, Failure):
         return result.to_dict() | {"warnings": []}
     prediction = result[1]
@@ -93,6 +103,10 @@ def result_row(result: Result) -> dict[str, Any]:
     for name, finding in prediction.findings.items():
         row[f"{name}_probability"] = round(finding.probability, 6)
         row[f"{name}_present"] = finding.present
+    if prediction.measurements is not None:
+        measured = prediction.measurements.to_dict()
+        row |= {name: measured[name] for name in NUMBERS if measured[name] is not None}
+        row |= {"measurement_notes": measured["notes"], "disagreements": list(prediction.disagreements)}
     return row | {"warnings": list(prediction.warnings), "bundle": prediction.bundle}
 
 

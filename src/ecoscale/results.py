@@ -13,7 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from ecoscale.errors import MissingExtraError, ResultsError
-from ecoscale.result_rows import FORMS
+from ecoscale.measurements import NUMBERS
+from ecoscale.result_rows import FORMS, MEASUREMENT_TEXTS
 
 if TYPE_CHECKING:
     import io
@@ -29,11 +30,12 @@ ROWS_AT_ONCE = 4096
 
 
 def run_settings(
-    classifier: Classifier, form: ResultsFormat, *, estimated: bool = False, **stated: object
+    classifier: Classifier, form: ResultsFormat, *, estimated: bool = False, measured: bool = False, **stated: object
 ) -> dict[str, Any]:
     """What results depend on beside the recordings: what one file of them may not mix.
 
-    `estimated` says that prevalences were estimated, `stated` what else the caller knows, as plain values.
+    `estimated` says that prevalences were estimated, `measured` that measurements stand beside the findings, `stated`
+    what else the caller knows, as plain values.
     """
     from ecoscale import __version__
 
@@ -45,6 +47,7 @@ def run_settings(
         "thresholds": {label.name: label.threshold for label in classifier.labels},
         "prevalence": {name: correction.prevalence for name, correction in classifier.corrections.items()},
         "prevalence_estimated": estimated,
+        "measured": measured,
         **stated,
     }
 
@@ -59,7 +62,7 @@ def earlier_run(path: Path) -> dict[str, Any] | None:
         raise ResultsError(f"{_run_file(path)}: cannot be read ({error}); delete it, and start anew") from error
     if not isinstance(earlier, dict) or not {"complete", "prevalence", "prevalence_estimated"} <= earlier.keys():
         raise ResultsError(f"{_run_file(path)}: does not hold the settings of a run; delete it, and start anew")
-    return earlier
+    return {"measured": False} | earlier  # runs from before there were measurements do not say
 
 
 class ResultsFile:
@@ -73,7 +76,7 @@ class ResultsFile:
         self.path = path
         self.settings = settings
         self.n_done = self.n_failed = self.n_written = 0
-        self._form = FORMS[settings["format"]](list(settings["thresholds"]))
+        self._form = FORMS[settings["format"]](list(settings["thresholds"]), measured=settings["measured"])
         self._lines = path.with_name(f"{path.name}.partial") if settings["format"] == "parquet" else path
         self._done: set[str] = set()
         self._stream: io.FileIO
@@ -256,7 +259,11 @@ class ResultsFile:
             for what, kind in (("probability", pyarrow.float64()), ("present", pyarrow.bool_()))
         ]
         text = pyarrow.string()
-        columns = [("source", text), ("record", text), *findings, ("warnings", pyarrow.list_(text))]
+        measured = []
+        if self._form.measured:
+            measured = [(name, pyarrow.float64()) for name in NUMBERS]
+            measured += [(name, pyarrow.list_(text)) for name in MEASUREMENT_TEXTS]
+        columns = [("source", text), ("record", text), *findings, *measured, ("warnings", pyarrow.list_(text))]
         schema = pyarrow.schema(
             [*columns, ("error", text), ("bundle", text)], metadata={"ecoscale": json.dumps(self.settings)}
         )

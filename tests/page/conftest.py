@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from serving import serve
+
+from service_process import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

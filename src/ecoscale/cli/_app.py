@@ -24,6 +24,7 @@ from ecoscale.cli.finetune import finetune
 from ecoscale.cli.info import info
 from ecoscale.cli.models import models
 from ecoscale.cli.pack import pack
+from ecoscale.cli.plot import plot
 from ecoscale.cli.predict import predict
 from ecoscale.cli.prepare import prepare
 from ecoscale.cli.quantise import quantise
@@ -72,7 +73,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group, verbs in (
-    ("Use", (predict, explain, timeline, info, serve, demo)),
+    ("Use", (predict, plot, explain, timeline, info, serve, demo)),
     ("Data", (convert, prepare)),
     ("Train and measure", (train, finetune, runs, evaluate, benchmark, reproduce, pack, quantise)),
     ("Networks", (models, complexity, design)),

@@ -68,6 +68,15 @@ Precision = Annotated[
     ),
 ]
 
+Measure = Annotated[
+    bool,
+    typer.Option(
+        "--measure",
+        help="Measure heart rate, intervals and axis too; needs ecoscale\\[measure].",
+        show_default=False,
+    ),
+]
+
 CollectionName = Annotated[
     str, typer.Argument(help="The collection (ecoscale datasets).", metavar="NAME", show_default=False)
 ]

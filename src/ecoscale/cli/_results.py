@@ -11,9 +11,10 @@ from ecoscale.findings import DISCLAIMER
 from ecoscale.inference import Failure
 from ecoscale.result_rows import CSVRows, JSONLines
 from ecoscale.results import ResultsFile
+from ecoscale.wording import measured_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from rich.console import Console
@@ -48,10 +49,14 @@ def write_results(
     output: ResultsFile | Path | None,
     report: Path | None,
     names: list[str],
+    *,
+    measured: bool = False,
+    reliability: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Write results as they come, and the HTML report of them. `names` are the findings that the bundle knows.
+    """Write results as they come, and the report of them, HTML or PDF as its suffix says.
 
-    Into a `ResultsFile` they are written in its own format.
+    `names` are the findings that the bundle knows, `measured` says that results carry measurements, `reliability` what
+    the PDF says of each finding. Into a `ResultsFile` they are written in its own format.
     """
     failures: list[tuple[str, str]] = []
     n_recordings = 0
@@ -63,7 +68,8 @@ def write_results(
         elif format is Format.TABLE:
             written = _write_table(results, stream, names)
         else:
-            written = _write_lines(results, stream, CSVRows(names) if format is Format.CSV else JSONLines(names))
+            form = CSVRows if format is Format.CSV else JSONLines
+            written = _write_lines(results, stream, form(names, measured=measured))
         for n_recordings, result in enumerate(written, start=1):  # noqa: B007
             if isinstance(result, Failure):
                 failures.append((f"{result.source} {result.record}".strip(), result.error))
@@ -74,11 +80,23 @@ def write_results(
         if report is None:
             for _ in classified(stream):
                 pass
+        elif report.suffix.lower() == ".pdf":
+            from ecoscale.report_pdf import write_report_pdf
+
+            write_report_pdf(classified(stream), report, reliability=reliability or {}, failures=failures)
         else:
             from ecoscale.report import write_report
 
             write_report(classified(stream), report, failures=failures)
     return Outcome(n_recordings, len(failures))
+
+
+def measured_too(results: Iterable[Result]) -> Iterator[Result]:
+    """The results, with what each ECG measures. Raises `MissingExtraError` without neurokit2."""
+    from ecoscale.measurements import with_measurements
+
+    for result in results:
+        yield result if isinstance(result, Failure) else (result[0], with_measurements(*result))
 
 
 def _write_lines(results: Iterable[Result], stream: IO[str], form: JSONLines) -> Iterator[Result]:
@@ -119,6 +137,9 @@ def _write_table(results: Iterable[Result], stream: IO[str], names: list[str]) -
             counts.update(prediction.present or ["none of these"])
             for warning in prediction.warnings:
                 remarks[warning.partition(":")[0]].append(f"{_name(prediction)}: {warning}")
+            if prediction.measurements is not None:
+                remarks["measured"].append(f"{_name(prediction)}: {measured_line(prediction.measurements)}")
+                remarks["disagreement"] += [f"{_name(prediction)}: {said}" for said in prediction.disagreements]
         yield result
     table.print()
     for said in remarks.values():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecoscale.cli._output import Lead_names, Rate, Unit, stated, tracked
+from ecoscale.cli._output import Dialect_file, Lead_names, Rate, Unit, stated, tracked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,6 +69,7 @@ def explain(
     rate: Rate = None,
     unit: Unit = None,
     leads: Lead_names = None,
+    dialect: Dialect_file = None,
 ) -> None:
     """Show which leads and which seconds of an ECG speak for a finding.
 
@@ -98,7 +99,7 @@ def explain(
     for name in finding or ():
         column_of(classifier.bundle, name)
     fewer = set(classifier.preparation.leads) != set(LEADS)
-    ecg = read_ecg(path, record=record, fewer_leads=fewer, **stated(rate, unit, leads))
+    ecg = read_ecg(path, record=record, fewer_leads=fewer, **stated(rate, unit, leads, dialect))
     prediction = classifier.predict(stretch(ecg, classifier.preparation, start))
     wanted = list(dict.fromkeys(finding or prediction.present or [_most_probable(prediction)]))
     explanations = [explained_by(classifier, ecg, name, start=start) for name in tracked(wanted, "explaining")]

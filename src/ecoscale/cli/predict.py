@@ -12,6 +12,7 @@ from ecoscale.cli._output import (
     Dialect_file,
     Format,
     Lead_names,
+    Measure,
     Precision,
     Prevalence,
     Rate,
@@ -63,13 +64,14 @@ def predict(
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(dir_okay=False, help="Also write an HTML report with every ECG drawn.", show_default=False),
+        typer.Option(dir_okay=False, help="Also draw every ECG in a report, .html or .pdf.", show_default=False),
     ] = None,
     threshold: Annotated[
         list[str] | None,
         typer.Option(help="Use another threshold for a finding, as NAME=VALUE; repeatable.", show_default=False),
     ] = None,
     prevalence: Prevalence = None,
+    measure: Measure = False,
     rate: Rate = None,
     unit: Unit = None,
     leads: Lead_names = None,
@@ -98,12 +100,14 @@ def predict(
     Results are written as they come; the same command with --resume goes on after any interruption.
     With --prevalence, probabilities and thresholds are corrected for how common findings are among these records;
     'estimate' reads everything twice, and needs 100 of them.
+    With --measure, heart rate, intervals and axis stand beside the findings, and where the two disagree.
 
     Examples:
       ecoscale predict record.hea
       ecoscale predict ptb-xl/records500 --output findings.jsonl
       ecoscale predict ptb-xl/records500 --output findings.parquet --resume
       ecoscale predict '**/*.dcm' --report findings.html
+      ecoscale predict record.hea --measure --report record.pdf
       ecoscale predict ecg.csv --rate 500 --unit uV
       ecoscale predict exports --dialect dialect.yaml
       ecoscale predict records --threshold SB=0.03 --threshold AF=0.3
@@ -113,11 +117,12 @@ def predict(
     from dataclasses import replace
     from functools import partial
 
-    from ecoscale.cli._results import write_results
+    from ecoscale.cli._results import measured_too, write_results
     from ecoscale.ecg import LEADS
     from ecoscale.formats import find_recordings
     from ecoscale.inference import Classifier
     from ecoscale.results import earlier_run
+    from ecoscale.wording import reliability
 
     form = _format(format, output)
     _check(form, output, report, resume=resume, retry_failed=retry_failed)
@@ -130,6 +135,10 @@ def predict(
     if earlier is not None and known:
         shares = earlier["prevalence"] | shares
 
+    if measure:
+        from ecoscale.measurements import load_neurokit
+
+        load_neurokit()  # without it nothing is begun
     load = partial(Classifier.load, bundle, threads=threads, precision=None if precision is None else precision.value)
     classifier = load(thresholds=thresholds, prevalence=shares)
     # A bundle for a watch reads what a watch writes.
@@ -148,15 +157,18 @@ def predict(
 
     file = None
     if output is not None and form is not Format.TABLE and (output.is_file() or not output.exists()):
-        stated_too = {"options": _as_json(options), "folder": _folder(paths)}
+        stated_too = {"options": _as_json(options), "folder": _folder(paths), "measured": measure}
         file = _results_file(classifier, form, output, stated_too, estimate, resume, retry_failed, batch_size)
     # Results that appear in the terminal are their own progress.
     show = (output is not None or not sys.stdout.isatty()) and progress_shown()
     todo = recordings() if file is None else (each for each in recordings() if not file.is_done(each))
     waiting, total = counted_ahead(todo) if show else (todo, None)
     counted = tracked(classifier.classify(waiting, batch_size, workers), "classifying", total, show=show)
+    names = [label.name for label in classifier.labels]
+    told = {} if report is None else reliability(classifier)
     try:
-        outcome = write_results(counted, form, file or output, report, [label.name for label in classifier.labels])
+        results = measured_too(counted) if measure else counted
+        outcome = write_results(results, form, file or output, report, names, measured=measure, reliability=told)
     except KeyboardInterrupt:
         if file is None:
             raise

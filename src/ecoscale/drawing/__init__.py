@@ -2,7 +2,7 @@
 
 Every coordinate is a millimetre of paper, so that a PDF or SVG printed at 100 % measures with a ruler. Figures are
 built without pyplot and without touching matplotlib's global state. What may not live here: reading files, results
-of a network (`ecoscale.wording` turns those into the sections that are drawn), anything that decides.
+of a network (`ecoscale.sections` turns those into the sections that are drawn), anything that decides.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def _lay_out_row(lines: list[_Line], row: Row, depth: float, width: float, tone:
     size = SMALL if tone == "faded" else TEXT
     ink = PRESENT_INK if row.strong else color
     room = width - (len(row.value) * CHARACTER_WIDTH * size * 1.05 + 2 if row.value else 0)
-    wrapped = _wrapped(row.text, room, size, bold=row.strong)
+    wrapped = _wrapped(row.text, room, size, bold=row.strong) if row.text or row.value else []
     for number, text in enumerate(wrapped):
         depth += size + 1.1
         lines.append(_Line(depth, text=text, size=size, bold=row.strong, color=ink))

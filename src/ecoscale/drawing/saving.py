@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from ecoscale.drawing.paper import printable
 from ecoscale.drawing.settings import sheet_settings
 from ecoscale.drawing.svg import figure_svg
 from ecoscale.errors import EcoscaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from matplotlib.figure import Figure
 
@@ -53,13 +55,24 @@ def save_pages(pages: Iterable[Figure], path: str | Path, n_pages: int, *, dpi: 
             )
             for number, page in enumerate(pages, start=1)
         ]
+    with pdf_pages(path) as add:
+        for page in pages:
+            add(page)
+    return [path]
+
+
+@contextmanager
+def pdf_pages(target: Path | IO[bytes], title: str = "ECG") -> Iterator[Callable[[Figure], None]]:
+    """A PDF of several pages: gives what adds a figure as its next one, each in its true size."""
     from matplotlib.backends.backend_pdf import PdfPages
 
-    with PdfPages(path, metadata={"CreationDate": None}) as document:
-        for page in pages:
-            with sheet_settings():
-                document.savefig(page)
-    return [path]
+    def add(figure: Figure) -> None:
+        with sheet_settings():
+            document.savefig(figure)
+
+    about = {"Title": printable(title), "Creator": "ecoscale", "CreationDate": None}
+    with PdfPages(target, metadata=about) as document:
+        yield add
 
 
 def _kind(path: Path) -> str:

@@ -234,7 +234,7 @@ def draw_ecg(
         Which leads and seconds speak for a finding and against it: bars under each trace, and a line that explains
         them (`ecoscale.drawing.relevance`).
     beside
-        What stands to the right of the paper, such as findings (`ecoscale.wording`). The figure is wider by that
+        What stands to the right of the paper, such as findings (`ecoscale.sections`). The figure is wider by that
         column.
 
     Raises
@@ -257,7 +257,7 @@ def draw_ecg(
         relevance=relevance,
     )
     column = COLUMN_WIDTH + MARGIN if beside else 0.0
-    height = max(sheet.height, sections_height(beside) if beside else 0.0) + 2 * MARGIN
+    height = max(sheet.height, sheet.header + sections_height(beside) if beside else 0.0) + 2 * MARGIN
     figure, axes = blank_figure(sheet.width + column + 2 * MARGIN, height)
     sheet.draw(axes, MARGIN, height - MARGIN - sheet.height)
     if beside:
