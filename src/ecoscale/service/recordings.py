@@ -50,8 +50,8 @@ def open_upload(upload: Upload, reading: Reading) -> LongRecord:
 
 def read_all(
     upload: Upload, reading: Reading, preparation: Preparation, longest: float, most: int
-) -> Iterator[ECG | tuple[str, str, EcoscaleError]]:
-    """Every recording of an upload, in the order of the files; or its source, its record's name and why not.
+) -> Iterator[ECG | dict[str, str]]:
+    """Every recording of an upload, in the order of the files; or its source, record and error.
 
     Raises `RefusedError` for more than `most`.
     """
@@ -66,7 +66,8 @@ def read_all(
         try:
             ecg = recording.read(**own)
         except EcoscaleError as error:
-            yield upload.cleaned(str(recording.path)), recording.record or "", error
+            source, record = upload.cleaned(str(recording.path)), recording.record or ""
+            yield {"source": source, "record": record, "error": upload.cleaned(str(error))}
         else:
             yield _renamed(ecg, upload)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging.config
 import os
 import socket
+import sys
 import tempfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import EcoscaleError, MissingExtraError
 from ecoscale.service.logs import event, log_config
@@ -54,13 +55,11 @@ def serve(settings: Settings, host: str, port: int) -> None:
         timeout_graceful_shutdown=int(settings.body_timeout + settings.timeout) + 1,
     )
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listening = _listening(host, port, shared=settings.workers > 1)
     except OSError as error:
         raise EcoscaleError(
             f"{host}:{port}: cannot listen there ({error.strerror}); is it taken? --port 0 takes one that is free"
         ) from error
-    listening.set_inheritable(True)
     address, number = listening.getsockname()[:2]
     url = f"http://[{address}]:{number}" if ":" in address else f"http://{address}:{number}"
     event("listening", url=url, workers=settings.workers, key=settings.api_key is not None)
@@ -70,6 +69,33 @@ def serve(settings: Settings, host: str, port: int) -> None:
         with _shared_figures():
             Multiprocess(config, sockets=[listening]).run()
     listening.close()
+
+
+class _Shared(socket.socket):
+    """A port of which every worker process makes a socket of its own when it is handed this one.
+
+    Linux then deals connections out among them. From one common socket, the worker that wakes first takes all.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _bound, (self.family, self.getsockname())
+
+
+def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
+    bound = _Shared(family)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind(address)
+    return bound
+
+
+def _listening(host: str, port: int, *, shared: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if shared and sys.platform == "linux":
+        return _bound(family, (host, port))
+    listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    listening.set_inheritable(True)
+    return listening
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import asyncio
 import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +14,19 @@ import numpy as np
 
 from ecoscale.errors import EcoscaleError
 from ecoscale.inference import Classifier
-from ecoscale.reading import prepare_ecg
 from ecoscale.service.answers import RefusedError, refusal
-from ecoscale.service.batching import Batches, settle
+from ecoscale.service.batching import Batches, Prepared, Reading, settle
 from ecoscale.service.logs import event, passed
 from ecoscale.service.metrics import Metrics
 from ecoscale.service.uploads import Uploads
 from ecoscale.workers import available_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from ecoscale.ecg import ECG
     from ecoscale.inference import Prediction
+    from ecoscale.reading import PreparedECG
     from ecoscale.service.settings import Settings
     from ecoscale.service.uploads import Upload
 
@@ -54,12 +55,15 @@ class Service:
             self.uploads.close()
             raise
         cores = max(1, available_cores() // self.settings.workers)
-        self.readers = ThreadPoolExecutor(self.settings.readers or cores, "ecoscale-reader")
         self.slow = ThreadPoolExecutor(cores, "ecoscale-slow")
         for classifier in loaded:
             name = classifier.bundle.manifest.name
             self.bundles[name] = Batches(
-                classifier, self.settings.batch_size, self._loop, lambda size, name=name: self._batch_seen(name, size)
+                classifier,
+                self._loop,
+                largest=self.settings.batch_size,
+                readers=self.settings.readers or cores,
+                seen=partial(self._batch_seen, name),
             )
 
     def _load(self) -> list[Classifier]:
@@ -81,7 +85,6 @@ class Service:
         await asyncio.sleep(0)  # what the threads have handed to the loop
 
     def _stop(self) -> None:
-        self.readers.shutdown(wait=True)
         for batches in self.bundles.values():
             batches.close()
         self.slow.shutdown(wait=True)
@@ -126,29 +129,27 @@ class Service:
         self.metrics.under_way.set(self.n_accepted)
 
     async def classify(
-        self,
-        batches: Batches,
-        upload: Upload,
-        read: Callable[[], ECG],
-        answer: Callable[[ECG, Prediction], Any],
-        pool: ThreadPoolExecutor | None = None,
+        self, batches: Batches, upload: Upload, read: Callable[[], ECG], answer: Callable[[ECG, Prediction], Any]
     ) -> Any:
         """`answer(ecg, prediction)` of the ECG that `read` gives in a reader's thread; then the upload is removed."""
         future = self._loop.create_future()
 
-        def work() -> None:
-            try:
-                with self._reading(upload):
-                    ecg = read()
-                    prepared = prepare_ecg(ecg, batches.classifier.preparation)
-                batches.put(prepared, lambda prediction: answer(ecg, prediction), future)
-            except Exception as error:
-                settle(self._loop, [(future, error)])
+        def from_upload() -> ECG:
+            with self._reading(upload):
+                return read()
 
-        (pool or self.readers).submit(work)
+        batches.put(Reading(from_upload, answer, future))
         return await self._in_time(future)
 
-    async def work(self, upload: Upload | None, job: Callable[[], Any], pool: ThreadPoolExecutor | None = None) -> Any:
+    async def classify_all(
+        self, batches: Batches, ecgs: Sequence[PreparedECG], answer: Callable[[ECG, Prediction], Any]
+    ) -> list[Any]:
+        """`answer(ecg, prediction)` of each, classified together with what else waits."""
+        items = [Prepared(ecg, answer, self._loop.create_future()) for ecg in ecgs]
+        batches.put_prepared(items)
+        return [await self._in_time(item.future) for item in items]
+
+    async def work(self, upload: Upload | None, job: Callable[[], Any]) -> Any:
         """What `job` returns in a thread; the upload is removed after it."""
         future = self._loop.create_future()
 
@@ -160,7 +161,7 @@ class Service:
                 outcome = error
             settle(self._loop, [(future, outcome)])
 
-        (pool or self.slow).submit(work)
+        self.slow.submit(work)
         return await self._in_time(future)
 
     @contextmanager
