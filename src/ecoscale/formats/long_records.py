@@ -192,14 +192,14 @@ def _sampled(file: SampledFile) -> LongRecord:
 
 
 def _archived(path: Path, options: dict[str, Any], dialect: Dialect | None) -> LongRecord:
-    """The recording in an archive, unpacked to a folder that goes when the record does."""
+    """The recording in an archive, unpacked to a folder that goes when the record, and each copy of it, does."""
     source = options["source"]
     tables = dialect is not None or (options["rate"] is not None and options["unit"] is not None)
     with ExitStack() as unpacked:
         found = unpacked.enter_context(open_archived(path, source, options["record"], tables=tables))
         inner = _open(found.path, options | {"source": found.source, "record": found.record}, dialect)
         record = replace(inner, source=source, record=found.member or inner.record)
-        weakref.finalize(record, unpacked.pop_all().close)
+        weakref.finalize(record.read, unpacked.pop_all().close)
     return record
 
 

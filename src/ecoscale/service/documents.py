@@ -11,6 +11,7 @@ import numpy as np
 from ecoscale.findings import DISCLAIMER
 from ecoscale.service.answers import RefusedError, encoded
 from ecoscale.timeline import Timeline, classify_windows
+from ecoscale.wording import warning_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ def described(prediction: Prediction, measurements: Any = None) -> dict[str, Any
     """A prediction with the findings' titles, and with measurements of the same ECG where there are such."""
     content = prediction.to_dict()
     content["titles"] = {name: finding.title for name, finding in prediction.findings.items()}
+    words = map(warning_in_words, prediction.warnings)
+    content["warnings_in_words"] = [{"title": title, "explanation": explanation} for title, explanation in words]
     if measurements is not None:
         disagreements = optional("ecoscale.measurements", "disagreements", "measurements")
         content["measurements"] = measurements.to_dict()

@@ -98,6 +98,9 @@ class PredictionAnswer(BaseModel):
                         "AF": {"probability": 0.981234, "threshold": 0.41, "present": True, "snomed": "164889003"}
                     },
                     "warnings": ["short_signal: 4.00 s; rhythm needs at least 5 s"],
+                    "warnings_in_words": [
+                        {"title": "The recording is short", "explanation": "4.00 s; rhythm needs at least 5 s"}
+                    ],
                     "bundle": "six-findings 3 (int8)",
                     "disclaimer": DISCLAIMER,
                     "titles": {"AF": "atrial fibrillation"},
@@ -110,6 +113,7 @@ class PredictionAnswer(BaseModel):
     record: str
     findings: dict[str, FindingAnswer]
     warnings: list[str]
+    warnings_in_words: list[dict[str, str]]
     bundle: str
     disclaimer: str
     titles: dict[str, str]
