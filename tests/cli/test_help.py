@@ -9,7 +9,7 @@ from ecoscale.findings import DISCLAIMER
 
 GROUPS = {"datasets": ("describe", "download", "check", "split")}
 VERBS = (
-    *("predict", "timeline", "info", "demo", "convert", "prepare", *GROUPS, "synth"),
+    *("predict", "timeline", "watch", "info", "demo", "convert", "prepare", *GROUPS, "synth"),
     *("train", "finetune", "runs", "evaluate", "benchmark", "reproduce", "pack", "quantise"),
     *("models", "complexity", "design"),
 )

@@ -31,6 +31,7 @@ from ecoscale.cli.runs import runs
 from ecoscale.cli.synth import synth
 from ecoscale.cli.timeline import timeline
 from ecoscale.cli.train import train
+from ecoscale.cli.watch import watch
 from ecoscale.errors import EcoscaleError
 from ecoscale.findings import DISCLAIMER
 
@@ -70,7 +71,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group, verbs in (
-    ("Use", (predict, timeline, info, demo)),
+    ("Use", (predict, timeline, watch, info, demo)),
     ("Data", (convert, prepare)),
     ("Train and measure", (train, finetune, runs, evaluate, benchmark, reproduce, pack, quantise)),
     ("Networks", (models, complexity, design)),
