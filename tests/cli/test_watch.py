@@ -114,18 +114,23 @@ def test_where_there_is_no_room_it_says_so_and_goes_on_when_there_is(started, in
     write_ecg(synthetic_ecg((), seed=1, duration=6).ecg, inbox / "a.dcm")
     limited = (
         "import resource\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, resource.RLIM_INFINITY))\n"
         "from ecoscale.cli import app\n"
         "app()"
     )
     watcher = started(code=limited)
+    assert "nothing is classified until" in until(watcher, "unwritable")[-1]["message"]
+    # Room for the journal, and none for a report.
+    resource.prlimit(watcher.pid, resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
+    (inbox / "nudge.tmp").write_text("")
+    until(watcher, "watching")
     said = until(watcher, "unwritable")[-1]
     assert said["file"] == "a.dcm"
-    assert "File too large; make room: it stays in the inbox and is tried again" in said["message"]
-    assert files(inbox) == ["a.dcm"]
+    assert "File too large; make room: the file stays in the inbox until it is tried again" in said["message"]
+    assert files(inbox) == ["a.dcm", "nudge.tmp"]
     assert not (tmp_path / "out/results").exists()
     resource.prlimit(watcher.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    (inbox / "nudge.tmp").write_text("")
+    (inbox / "nudge.tmp").unlink()
     until(watcher, "classified")
     watcher.terminate()
     watcher.communicate(timeout=30)

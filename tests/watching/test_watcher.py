@@ -70,6 +70,13 @@ def test_results_and_files_go_to_the_outbox_with_their_folders(watch, tmp_path, 
     assert (watcher.n_done, watcher.n_quarantined) == (2, 0)
 
 
+def test_a_report_in_pdf_is_written_for_each_recording(watch, tmp_path):
+    pytest.importorskip("ecoscale.report_pdf")
+    watch("pdf")
+    assert (tmp_path / "out/results/a.pdf").read_bytes().startswith(b"%PDF")
+    assert files(tmp_path / "out/results") == ["a.json", "a.pdf", "sub/b.json", "sub/b.pdf"]
+
+
 def test_the_log_has_names_of_files_and_nothing_of_what_they_say(watch, inbox, tmp_path):
     (inbox / "junk.txt").write_text("PID|Miller, Anna|")
     _, events = watch()

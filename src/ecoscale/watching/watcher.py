@@ -93,13 +93,18 @@ class Watcher:
         be written: what was not done stays in the inbox.
         """
         with alone(self.inbox.folder, self.outbox):
-            self.outbox.open()
-            self._journal = Journal(self.outbox.own / "journal.sqlite3")
             # With once, what is there is looked at until it is done with, and then nothing more.
             poll = 0.2 if self.options.once and self.options.poll is None else self.options.poll
             self._waker = Waker(self.inbox.folder, poll, lambda said: self.log("polling", said, level="warning"))
-            self.log("watching", f"{self.inbox.folder}; results in {self.outbox.folder}; {self.classifier.title}")
+            journal = None
             try:
+                while not self._stopped and (journal := self._opened()) is None:
+                    self._waker.wait(RETRY_SECONDS)
+                if journal is not None:
+                    self._journal = journal
+                    self.log(
+                        "watching", f"{self.inbox.folder}; results in {self.outbox.folder}; {self.classifier.title}"
+                    )
                 while not self._stopped:
                     pause = self._round()
                     due = self._settling.next_due()
@@ -109,10 +114,27 @@ class Watcher:
                         self._waker.wait(None if due is None else max(pause, due - time.monotonic(), 0.0))
             finally:
                 self._waker.close()
-                self._journal.close()
+                if journal is not None:
+                    journal.close()
             done, quarantined = self.n_done, self.n_quarantined
             said = f"{done:,} done, {quarantined:,} quarantined"
             self.log("stopped", said, done=done, quarantined=quarantined)
+
+    def _opened(self) -> Journal | None:
+        """The journal; None where the outbox cannot be written, which was said."""
+        try:
+            self.outbox.open()
+            return Journal(self.outbox.own / "journal.sqlite3")
+        except OSError as error:
+            if self.options.once:
+                raise
+            self._say_unwritable(error, "nothing is classified")
+            return None
+
+    def _say_unwritable(self, error: OSError, meanwhile: str, **about: object) -> None:
+        said = f"{error.filename or self.outbox.folder}: {error.strerror}{'; make room' * (error.errno in _FULL)}"
+        until = f"{meanwhile} until it is tried again in {RETRY_SECONDS:g} s"
+        self.log("unwritable", f"{said}: {until}", level="error", **about)
 
     def _round(self) -> float:
         """Look at the inbox and do what is ready; returns how many seconds nothing shall be tried."""
@@ -126,16 +148,9 @@ class Watcher:
             try:
                 self._do(arrival)
             except OSError as error:
-                said = f"{error.filename or self.outbox.folder}: {error.strerror}"
-                full = "; make room" if error.errno in _FULL else ""
-                self.log(
-                    "unwritable",
-                    f"{said}{full}: it stays in the inbox and is tried again in {RETRY_SECONDS:g} s",
-                    level="error",
-                    file=arrival.key,
-                )
                 if self.options.once:
                     raise
+                self._say_unwritable(error, "the file stays in the inbox", file=arrival.key)
                 return RETRY_SECONDS
         return 0.0
 
