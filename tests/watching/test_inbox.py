@@ -35,6 +35,12 @@ def test_of_a_record_that_is_still_being_copied_each_file_is_one_until_the_heade
     assert [path for path, _ in watched.scan()[0][0].files] == ["a.hea", "a.dat"]
 
 
+def test_a_dialect_goes_with_its_table_and_that_of_a_folder_stays(tmp_path):
+    for name in ("a.csv", "a.csv.yaml", "b.csv", "c.yaml", "ecg-dialect.yaml"):
+        (tmp_path / name).write_text("content")
+    assert keys(tmp_path) == [["a.csv", "a.csv.yaml"], ["b.csv"], ["c.yaml"]]
+
+
 @pytest.mark.parametrize("name", [".hidden", "a.dcm.part", "a.filepart", "A.TMP", "a.dcm~", ".folder/a.dcm"])
 def test_hidden_names_and_those_of_unfinished_files_are_ignored(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 UNFINISHED = (".part", ".partial", ".filepart", ".crdownload", ".download", ".tmp", ".temp", ".swp", ".lock", "~")
 """Endings of names under which programs write what they rename when it is whole."""
 
+FOLDER_DIALECT = "ecg-dialect.yaml"
+"""Says how the tables of a folder are read: it stays, and is no arrival."""
+DIALECT = ".yaml"
+"""Behind the name of a table: says how that one is read, and goes with it."""
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -42,7 +47,8 @@ class Inbox:
     def scan(self) -> tuple[list[Arrival], list[OSError]]:
         """What is there, in the order of names, and why a folder could not be looked into.
 
-        A WFDB header and the signal files that it names, as far as they are there, are one arrival.
+        A WFDB header and the signal files that it names, as far as they are there, are one arrival; so are a table and
+        the dialect that is beside it for it alone.
         """
         arrivals: list[Arrival] = []
         errors: list[OSError] = []
@@ -52,17 +58,19 @@ class Inbox:
             below = Path(at).relative_to(self.folder).as_posix()
             prefix = "" if below == "." else f"{below}/"
             states = {name: state for name in sorted(names) if (state := _state(Path(at, name), name))}
-            signals: dict[str, tuple[str, ...]] = {}
+            with_it: dict[str, tuple[str, ...]] = {}
             for name in states:
                 if name.lower().endswith(".hea"):
                     path = f"{prefix}{name}"
                     known = self._named.get(path)
                     found = known[1] if known and known[0] == states[name] else _signal_files(Path(at, name))
                     named[path] = states[name], found
-                    signals[name] = tuple(other for other in found if other in states and other != name)
-            claimed = {other for others in signals.values() for other in others}
+                    with_it[name] = tuple(other for other in found if other in states and other != name)
+                elif f"{name}{DIALECT}" in states:
+                    with_it[name] = (f"{name}{DIALECT}",)
+            claimed = {other for others in with_it.values() for other in others}
             arrivals += [
-                Arrival(tuple((f"{prefix}{each}", states[each]) for each in (name, *signals.get(name, ()))))
+                Arrival(tuple((f"{prefix}{each}", states[each]) for each in (name, *with_it.get(name, ()))))
                 for name in states
                 if name not in claimed
             ]
@@ -84,7 +92,7 @@ def file_state(path: Path) -> str | None:
 
 
 def _state(path: Path, name: str) -> str | None:
-    if name.startswith(".") or name.lower().endswith(UNFINISHED):
+    if name.startswith(".") or name == FOLDER_DIALECT or name.lower().endswith(UNFINISHED):
         return None
     return file_state(path)
 
