@@ -9,7 +9,8 @@ from ecoscale.findings import DISCLAIMER
 
 GROUPS = {"datasets": ("describe", "download", "check", "split")}
 VERBS = (
-    *("predict", "plot", "explain", "timeline", "info", "serve", "demo", "convert", "prepare", *GROUPS, "synth"),
+    *("predict", "plot", "explain", "timeline", "info", "demo", "serve", "watch"),
+    *("convert", "prepare", *GROUPS, "synth"),
     *("train", "finetune", "runs", "evaluate", "benchmark", "reproduce", "pack", "quantise"),
     *("models", "complexity", "design"),
 )

@@ -34,6 +34,7 @@ from ecoscale.cli.serve import serve
 from ecoscale.cli.synth import synth
 from ecoscale.cli.timeline import timeline
 from ecoscale.cli.train import train
+from ecoscale.cli.watch import watch
 from ecoscale.errors import EcoscaleError
 from ecoscale.findings import DISCLAIMER
 
@@ -73,7 +74,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group, verbs in (
-    ("Use", (predict, plot, explain, timeline, info, serve, demo)),
+    ("Use", (predict, plot, explain, timeline, info, demo)),
+    ("Serve", (serve, watch)),
     ("Data", (convert, prepare)),
     ("Train and measure", (train, finetune, runs, evaluate, benchmark, reproduce, pack, quantise)),
     ("Networks", (models, complexity, design)),

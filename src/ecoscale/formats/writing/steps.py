@@ -63,6 +63,7 @@ class StepSearch:
 
     def __init__(self) -> None:
         self._gains: list[float] | None = None
+        self._unasked: tuple[NDArray[np.float64], float] | None = None
         self._lowest, self._highest = np.inf, -np.inf
 
     def add(self, millivolts: NDArray[np.floating]) -> None:
@@ -74,8 +75,10 @@ class StepSearch:
         # Half a unit in the last place from the integer's quotient, and as much again where leads were added up.
         tolerance = max(-distinct[0], distinct[-1]) * 2.0**-23
         if self._gains is None:
-            own = _own_gain(distinct, tolerance)
-            self._gains = [*_FINE, *_FINER, *([] if own is None else [own]), *_COARSE]
+            self._gains = [*_FINE, *_FINER, *_COARSE]
+            self._unasked = distinct, tolerance
+        else:
+            self._ask()
         self._gains = [gain for gain in self._gains if _reproduces(gain, distinct, tolerance)]
 
     def step(self, lead: str, source: str) -> Step:
@@ -85,10 +88,19 @@ class StepSearch:
         """
         if self._gains is None:
             return Step(1000.0)
+        if not any(self._offset(gain) is not None for gain in self._gains):
+            self._ask()
         for gain in self._gains:
             if (offset := self._offset(gain)) is not None:
                 return Step(float(gain), offset)
         return self.rounding(lead, source)
+
+    def _ask(self) -> None:
+        """Add the gain that the first samples suggest; it takes longer than to try all the usual ones."""
+        if self._unasked is not None and self._gains is not None:
+            own = _own_gain(*self._unasked)
+            self._gains += [] if own is None else [own]
+            self._unasked = None
 
     def rounding(self, lead: str, source: str) -> Step:
         """The finest decimal step for which 16 bits are enough, whether or not samples are multiples of it."""
