@@ -2,11 +2,13 @@
 
 import csv
 import json
+from datetime import date, time
 
 import numpy as np
 import pytest
 
 from ecoscale.datasets.layouts import Stretch, write_holter
+from ecoscale.formats import read_ecg
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +100,18 @@ def test_a_holter_is_made_by_synth(run, tmp_path):
     result = run("synth", tmp_path / "b", "--hours", 1)
     assert result.exit_code == 2
     assert "--hours" in result.stderr
+
+
+def test_an_edf_is_read_with_the_clock_of_its_header(run, holter, tmp_path):
+    edfio = pytest.importorskip("edfio")
+    ecg = read_ecg(holter)
+    signals = [
+        edfio.EdfSignal(row, ecg.rate, label=f"ECG {lead}", physical_dimension="mV", physical_range=(-8, 8))
+        for lead, row in zip(ecg.leads, ecg.fill_gaps().signal.astype(float), strict=True)
+    ]
+    about = {"recording": edfio.Recording(startdate=date(2024, 3, 1)), "starttime": time(8)}
+    edfio.Edf(signals, data_record_duration=1, **about).write(tmp_path / "holter.edf")
+    shown = run("timeline", tmp_path / "holter.edf").stdout
+    assert "0:03:00 of 12 leads at 250 Hz, from 2024-03-01 08:00:00; 35 windows" in shown
+    (line,) = [line for line in shown.splitlines() if line.startswith("AF       2024")]
+    assert line.split()[2] in ("08:00:52.5", "08:00:57.5", "08:01:02.5")

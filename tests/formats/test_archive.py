@@ -114,6 +114,16 @@ def test_a_file_compressed_with_gzip_is_read(tmp_path):
     assert len(list(find_recordings([tmp_path]))) == 1
 
 
+def test_samples_that_begin_as_an_archive_does_are_those_of_the_header_beside_them(records, tmp_path):
+    for suffix in ("hea", "dat"):
+        shutil.copy(records / f"a.{suffix}", tmp_path)
+    data = (tmp_path / "a.dat").read_bytes()
+    (tmp_path / "a.dat").write_bytes(b"\x1f\x8b\x08\x00" + data[4:])
+    assert read_ecg(tmp_path / "a.dat").n_samples == open_long_record(tmp_path / "a.dat").n_samples == 2000
+    for path in (tmp_path, tmp_path / "a.dat"):
+        assert [each.path.name for each in find_recordings([path])] == ["a.hea"]
+
+
 def test_an_archive_in_an_archive_is_refused(zipped, tmp_path):
     inner = zipped("a.hea", "a.dat")
     (tmp_path / "rec.zip.gz").write_bytes(gzip.compress(inner.read_bytes()))

@@ -1,6 +1,7 @@
 """EDF, EDF+ and BDF: files written by edfio and by pyedflib, samples compared with what the other makes of them."""
 
 import sys
+import tracemalloc
 from datetime import date, datetime, time
 
 import edfio
@@ -225,3 +226,18 @@ def test_without_edfio_the_extra_to_install_is_named(tmp_path, signal, monkeypat
     monkeypatch.setitem(sys.modules, "edfio", None)
     with pytest.raises(MissingExtraError, match=r"ecoscale\[formats\]"):
         read_ecg(path)
+
+
+@pytest.mark.parametrize("kind", ["edf", "bdf"])
+def test_memory_does_not_grow_with_the_length(tmp_path, signal, kind):
+    peaks = []
+    for minutes in (4, 20):
+        long = np.tile(signal[:3], (1, 5 * minutes))
+        path = write_edf(tmp_path / f"a.{kind}", long, LEADS[:3], kind=kind, data_record_duration=1)
+        del long
+        tracemalloc.start()
+        assert sum(piece.shape[1] for piece in open_long_record(path).pieces()) == 15_000 * minutes
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # The 16 minutes more take 1.4 MB as they are stored, 2.9 MB as float32.
+    assert peaks[1] < peaks[0] + 500_000

@@ -2,6 +2,7 @@
 
 import binascii
 import struct
+import tracemalloc
 from datetime import datetime, time
 
 import numpy as np
@@ -169,3 +170,15 @@ def test_damaged_bytes_are_read_or_refused(tmp_path, digital, data):
     except EcoscaleError as error:
         reason = str(error)
     assert "holter.ecg" in reason
+
+
+def test_memory_does_not_grow_with_the_length(digital, save):
+    peaks = []
+    for times in (6, 60):
+        path = save(ishne(np.tile(digital, (times, 1)), CODES.values()))
+        tracemalloc.start()
+        assert sum(piece.shape[1] for piece in open_long_record(path).pieces(10)) == 4000 * times
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # The 18 minutes more take 5.2 MB as they are stored.
+    assert peaks[1] < peaks[0] + 1_000_000

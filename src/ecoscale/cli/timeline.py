@@ -27,7 +27,7 @@ def timeline(
     path: Annotated[
         Path,
         typer.Argument(
-            help="A recording of any length (WFDB of one or many segments, .npy, ...).",
+            help="A recording of any length (WFDB of one or many segments, EDF, ISHNE, .npy, ...).",
             metavar="RECORD",
             show_default=False,
         ),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LARGEST_UNPACKED = 2**30
 """Bytes that the files of one recording may take: as many as 24 hours of 12 leads at 500 Hz in 16 bits do."""
 
-_ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
+_ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b\x08"
 _HEAD_BYTES = 4096
 _AT_ONCE = 2**20
 _LARGEST_HEADER = 2**24
@@ -75,20 +75,21 @@ def unpacked(
 def _extracted(
     archive: _Zip | _Gzip, folder: Path, source: str, record: str | None, is_recording: Callable[[str, bytes], bool]
 ) -> Unpacked:
-    found = _recordings(archive, is_recording)
-    if not found and len(archive.names) == 1:  # its reader says what it lacks
-        found = archive.names
-    if record is not None and record in found:
+    names = archive.names
+    if record is not None and record in names:  # nothing else needs to be looked at, however much there is
         chosen, member, record = record, record, None
-    elif len(found) == 1:
-        chosen, member = found[0], None
     else:
-        listed = f" ({', '.join(found[:20])}{', ...' if len(found) > 20 else ''})" if found else ""
-        wrong = "" if record is None else f"; {record!r}, which was asked for, is not among them"
-        raise FormatError(
-            f"{source}: an archive with {len(found) or 'no'} recordings{listed}{wrong}; expected one"
-            + (", or record= to choose one by its name" if found else "")
-        )
+        found = _recordings(archive, is_recording)
+        if not found and len(names) == 1:  # its reader says what it lacks
+            found = names
+        if len(found) != 1:
+            listed = f" ({', '.join(found[:20])}{', ...' if len(found) > 20 else ''})" if found else ""
+            wrong = "" if record is None else f"; {record!r}, which was asked for, is not among them"
+            raise FormatError(
+                f"{source}: an archive with {len(found) or 'no'} recordings{listed}{wrong}; expected one"
+                + (", or record= to choose one by its name" if found else "")
+            )
+        chosen, member = found[0], None
     room = LARGEST_UNPACKED
     for name in archive.with_companions(chosen):
         room -= archive.extract(name, folder, room)

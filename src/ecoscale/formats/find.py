@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecoscale.errors import EcoscaleError
 from ecoscale.formats import archive, arrays, code_hdf5, dicom, fhir, json_signal, parquet, sph_hdf5, wfdb_header
-from ecoscale.formats.read import HEAD_BYTES, SAMPLED, Content, content_of, may_be_archived, read_ecg, text_of
+from ecoscale.formats.read import HEAD_BYTES, SAMPLED, UNMARKED, Content, content_of, may_be_archived, read_ecg, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -119,11 +119,12 @@ def _at(path: str | Path, tables: bool | Dialect, *, matched: bool = False) -> I
     if content is Content.HDF5:
         yield from _exams(path, named=True)
         return
-    if content is Content.ARCHIVE:
-        yield from _archived(path, tables, named=True)
-        return
-    if content in (Content.BINARY, Content.TEXT, Content.MATLAB, None) and (header := wfdb_header.header_beside(path)):
-        path = header
+    if content in UNMARKED or content is None:
+        if header := wfdb_header.header_beside(path):
+            path = header
+        elif content is Content.ARCHIVE:
+            yield from _archived(path, tables, named=True)
+            return
     yield Recording(path)
 
 
@@ -133,7 +134,7 @@ def _in_folder(path: Path, tables: bool | Dialect) -> Iterator[Recording]:
     content, head = _content(path)
     if content is Content.HDF5:
         yield from _exams(path, named=False)
-    elif content is Content.ARCHIVE:
+    elif content is Content.ARCHIVE and not wfdb_header.header_beside(path):
         yield from _archived(path, tables, named=False)
     elif (
         # A header that is not valid, empty or unreadable is yielded for its error's sake.

@@ -19,7 +19,7 @@ import numpy as np
 
 from ecoscale.formats import arrays, dicom, edf, ishne, matlab, scp, wfdb_header, wfdb_record, wfdb_segments
 from ecoscale.formats.leads import twelve_lead_ecg
-from ecoscale.formats.read import HEAD_BYTES, Content, content_of, open_archived, read_file
+from ecoscale.formats.read import HEAD_BYTES, UNMARKED, Content, content_of, open_archived, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -144,9 +144,7 @@ def _header_or_content(path: Path) -> tuple[Path | None, Content | None]:
         return wfdb_header.header_beside(path), None
     if content is Content.WFDB_HEADER:
         return path, content
-    return (
-        wfdb_header.header_beside(path) if content in (Content.BINARY, Content.TEXT, Content.MATLAB) else None
-    ), content
+    return (wfdb_header.header_beside(path) if content in UNMARKED else None), content
 
 
 def _wfdb(header: Path, described: wfdb_record.Described, source: str) -> LongRecord:

@@ -123,6 +123,9 @@ def content_of(head: bytes) -> Content:
 SAMPLED = {Content.SCP: scp, Content.EDF: edf, Content.ISHNE: ishne}
 """Readers of files that say all, and are recordings by what they begin with."""
 
+UNMARKED = (Content.BINARY, Content.TEXT, Content.MATLAB, Content.ARCHIVE)
+"""What the samples of a WFDB record may look like: a header beside them says what they are."""
+
 
 def may_be_archived(name: str, head: bytes, *, tables: bool) -> bool:
     """Whether a file in an archive is a recording, by its name and first bytes.
@@ -238,8 +241,6 @@ def read_file(
         reader = sph_hdf5 if sph_hdf5.is_recording(path) else code_hdf5
         return reader.read(path, **options)
     options["fewer_leads"] = fewer_leads
-    if content is Content.ARCHIVE:
-        return _read_archived(path, options, longest, dialect)
     if content is Content.DICOM:
         return dicom.read(path, **options, longest=longest)
     if content in SAMPLED:
@@ -262,6 +263,8 @@ def read_file(
     # Samples without any mark of their own are those of the record whose header names this file.
     if header := wfdb_header.header_beside(path):
         return wfdb_record.read(header, **options, longest=longest)
+    if content is Content.ARCHIVE:
+        return _read_archived(path, options, longest, dialect)
     if content is Content.MATLAB:
         return matlab.read(path, **options, longest=longest)
     described = dialect is not None or arrays.dialect_beside(path) is not None
