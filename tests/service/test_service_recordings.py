@@ -137,7 +137,7 @@ def test_a_missing_sample_is_null(client):
 
 
 def test_any_stretch_of_a_long_record_can_be_drawn(client, holter):
-    files = form(*sorted(holter.glob("night*")))
+    files = form(holter / "night.hea", holter / "night.dat")
     found = client.post("/v1/ecg?start=118&seconds=4", files=files).json()
     whole = read_ecg(holter / "night.hea")
     assert np.array_equal(found["signal"], np.rint(whole.signal[:, 118 * 250 : 122 * 250].astype(float) * 1000))
@@ -149,7 +149,7 @@ def test_a_timeline_is_that_of_the_library(client, classifier, holter):
     from ecoscale.formats.long_records import open_long_record
     from ecoscale.timeline import timeline
 
-    files = form(*sorted(holter.glob("night*")))
+    files = form(holter / "night.hea", holter / "night.dat")
     found = client.post("/v1/timeline?hop=10", files=files).json()
     expected = timeline(classifier, open_long_record(holter / "night.hea"), hop=10)
     assert found["findings"] == json.loads(json.dumps(expected.summary()["findings"]))
