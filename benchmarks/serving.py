@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,9 +80,8 @@ def main(
     if out is not None:
         rates = {number: matmul_rate(number) for number in {1, min(2, n_cores())}}
         kind = "synthetic" if records is None else "real"
-        notes = [
-            f"{len(paths):,} {kind} recordings, sent as WFDB by the files; {sum(map(len, bodies)) // len(bodies):,} bytes a request."
-        ]
+        size = sum(map(len, bodies)) // len(bodies)
+        notes = [f"{len(paths):,} {kind} recordings, each sent as its WFDB files; {size:,} bytes a request."]
         write_results(out, command=command_line(), rows=[row], matmul_gmacs=rates, machine=machine, notes=notes)
 
 
@@ -203,10 +202,8 @@ class _Connection:
 
     def on_writable(self) -> bool:
         """Send what the socket takes; whether all is sent."""
-        try:
+        with suppress(BlockingIOError):
             self.left = self.left[self.socket.send(self.left) :]
-        except BlockingIOError:
-            pass
         return not self.left
 
     def on_readable(self) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ecoscale.cli._output import Precision
+from ecoscale.cli._output import Precision  # noqa: TC001 - typer reads it at run time
 
 _MIB = 1 << 20
 

@@ -38,7 +38,7 @@ class Boundary:
         key = service.settings.api_key
         self._key = None if key is None else key.encode()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -60,7 +60,7 @@ class Boundary:
                     headers.append((b"cache-control", b"no-store"))
                 if self.service.draining and not any(name == b"connection" for name, _ in headers):
                     headers.append((b"connection", b"close"))
-                message = message | {"headers": headers}
+                message = {**message, "headers": headers}
             else:
                 n_sent += len(message.get("body", b""))
             await send(message)

@@ -1,4 +1,4 @@
-"""What the service answers about a recording, as plain values: a prediction, a stretch of signal, a timeline, a report."""
+"""What the service answers about a recording: a prediction, a stretch of signal, a timeline, a report."""
 
 from __future__ import annotations
 
@@ -51,16 +51,12 @@ def excerpt(record: LongRecord, start: float, seconds: float) -> dict[str, Any]:
             422, "invalid_parameter", f"start is {start:g} s; the recording ends after {record.duration:.2f} s"
         )
     parts, at = [], 0
-    pieces = record.pieces(max(seconds, 60.0))
-    try:
-        for piece in pieces:
-            if at + piece.shape[1] > first:
-                parts.append(piece[:, max(0, first - at) : last - at])
-            at += piece.shape[1]
-            if at >= last:
-                break
-    finally:
-        pieces.close()
+    for piece in record.pieces():
+        if at + piece.shape[1] > first:
+            parts.append(piece[:, max(0, first - at) : last - at])
+        at += piece.shape[1]
+        if at >= last:
+            break
     signal = np.concatenate(parts, axis=1) if parts else np.empty((len(record.leads), 0), np.float32)
     return {
         "source": record.source,

@@ -120,14 +120,12 @@ async def predict_batch(request: Request, asked: Asked) -> Response:
     with service.accepted():
         upload = await _received(request, service)
 
-        def read() -> list[PreparedECG | dict[str, str]]:
+        def job() -> list[PreparedECG | dict[str, str]]:
             settings, preparation = service.settings, batches.classifier.preparation
-            entries: list[PreparedECG | dict[str, str]] = []
-            for each in read_all(upload, asked, preparation, settings.longest, settings.max_files):
-                entries.append(each if isinstance(each, dict) else _prepared(each, preparation, upload))
-            return entries
+            read = read_all(upload, asked, preparation, settings.longest, settings.max_files)
+            return [each if isinstance(each, dict) else _prepared(each, preparation, upload) for each in read]
 
-        entries = await service.work(upload, read)
+        entries = await service.work(upload, job)
         prepared = [entry for entry in entries if isinstance(entry, PreparedECG)]
         found = iter(await service.classify_all(batches, prepared, lambda _, found: documents.described(found)))
         results = [next(found) if isinstance(entry, PreparedECG) else entry for entry in entries]

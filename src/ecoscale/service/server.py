@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _BACKLOG = 2048
 _KEEP_ALIVE = 30
+_HEALTH = 60
+"""Seconds in which a worker must answer its parent, who kills it if not: a busy machine may keep it waiting long."""
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
@@ -52,6 +54,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         server_header=False,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE,
+        timeout_worker_healthcheck=_HEALTH,
         timeout_graceful_shutdown=int(settings.body_timeout + settings.timeout) + 1,
     )
     try:

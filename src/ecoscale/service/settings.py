@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from ecoscale.runtime import Precision
@@ -52,4 +52,5 @@ class Settings:
     def from_environment(cls) -> Settings:
         """The settings that the command left; the defaults where it left none."""
         stated = json.loads(os.environ.get(VARIABLE, "{}"))
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stated.items()})
+        lists: dict[str, Any] = {name: tuple(value) for name, value in stated.items() if isinstance(value, list)}
+        return cls(**(stated | lists))

@@ -6,6 +6,7 @@ Small files wait in memory until a reader's thread writes and reads them; large 
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import re
@@ -24,6 +25,7 @@ from ecoscale.service.answers import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from python_multipart.multipart import MultipartCallbacks
     from starlette.requests import Request
 
     from ecoscale.service.settings import Settings
@@ -41,9 +43,11 @@ class Uploads:
     def __init__(self, temporary: str | None = None) -> None:
         parent = Path(temporary or tempfile.gettempdir())
         _remove_abandoned(parent)
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        self._lock = os.open(self.folder, os.O_RDONLY)
+        # It gets the name by which others would look for it when it is locked: until then it would seem abandoned.
+        made = Path(tempfile.mkdtemp(prefix=f"new-{_PREFIX}", dir=parent))
+        self._lock = os.open(made, os.O_RDONLY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.folder = made.rename(made.with_name(made.name.removeprefix("new-")))
         self._numbers = count()
 
     def new(self) -> Upload:
@@ -85,11 +89,16 @@ class _File:
 
     def write(self) -> None:
         """What waits, to disk."""
-        if self.stream is None:
-            self.path.parent.mkdir(mode=0o700, exist_ok=True)
-            self.stream = self.path.open("xb", buffering=0)
-        while self.waiting:
-            del self.waiting[: self.stream.write(self.waiting)]
+        try:
+            if self.stream is None:
+                self.path.parent.mkdir(mode=0o700, exist_ok=True)
+                self.stream = self.path.open("xb", buffering=0)
+            while self.waiting:
+                del self.waiting[: self.stream.write(self.waiting)]
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise RefusedError(507, "no_room", "there is no room here for the upload; try again later") from None
 
 
 class Upload:
@@ -243,7 +252,7 @@ class _Form:
         self._disposition = b""
 
     @property
-    def callbacks(self) -> dict:
+    def callbacks(self) -> MultipartCallbacks:
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._on_field,
