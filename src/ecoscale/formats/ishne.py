@@ -1,7 +1,7 @@
 """ISHNE Holter files: a header of 522 bytes, a block of free length, then 16-bit samples of all leads in turn.
 
 Format: Badilini F. The ISHNE Holter Standard Output File Format. Annals of Noninvasive Electrocardiology 1998;
-3(3):263-266, https://doi.org/10.1111/j.1542-474X.1998.tb00353.x
+3(3):263-266.
 """
 
 from __future__ import annotations
