@@ -404,4 +404,5 @@ def plot(places: Path, people: Path, beats: Path, curves: Path) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # on a machine that others use too, threads would wait for each other
     app()

@@ -122,7 +122,7 @@ def occlusion_map(
             logits(replaced.by(firsts[stretches[at : at + AT_ONCE]], leads[at : at + AT_ONCE]))[:, column]
             for at in range(0, len(stretches), AT_ONCE)
         ]
-        return whole - np.concatenate([np.empty(0), *found])
+        return whole - np.concatenate([np.empty(0), *found]).astype(np.float64)
 
     whole = float(logits(window[None])[0, column])
     together = lost(np.arange(len(firsts)), np.ones((len(firsts), n_leads), dtype=bool))
