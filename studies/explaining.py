@@ -28,7 +28,7 @@ from scipy.signal import find_peaks
 from scipy.stats import spearmanr
 
 from ecoscale import Classifier, open_collection
-from ecoscale.datasets.synthetic import synthetic_collection
+from ecoscale.datasets.synthetic import NO_NOISE, SyntheticECG, synthetic_collection, synthetic_ecg
 from ecoscale.explaining.explanation import by_step, step_samples
 from ecoscale.explaining.gradients import bundled_network, integrated_gradients
 from ecoscale.explaining.occlusion import occlusion_map
@@ -313,27 +313,46 @@ def _ssim(a: np.ndarray, b: np.ndarray, width: int = 7) -> float:
 
 @app.command()
 def fibrillation(records: Records = 50) -> None:
-    """What AF's log-odds lose in synthetic ECGs when one part of all beats is flat at once."""
+    """AF's log-odds in synthetic ECGs when one part of all beats is flat at once, and with P waves put in."""
     network = Network()
-    column = network.names.index("AF")
-    lost: dict[str, list[float]] = {"TQ": [], "QRS": [], "T": []}
-    for made in synthetic_collection(records, findings=("AF",), seed=7):
-        window = network.classifier.preparation.windows(made.ecg)[0]
-        times = np.arange(window.shape[1]) / RATE
-        copies = [window]
-        for part in lost:
-            inside = made.during(part, times)
-            copy = window.copy()
-            for row in copy:
-                row[inside] = np.interp(np.flatnonzero(inside), np.flatnonzero(~inside), row[~inside])
-            copies.append(copy)
-        found = network.logits(np.stack(copies))[:, column]
-        for part, value in zip(lost, found[0] - found[1:], strict=True):
-            lost[part].append(float(value))
-    print("| flat in every beat | log-odds of AF lost |")
+    column, prepare = network.names.index("AF"), network.classifier.preparation.windows
+    found: dict[str, list[float]] = {}
+
+    def add(name: str, window: np.ndarray) -> None:
+        found.setdefault(name, []).append(float(network.logits(window[None])[0, column]))
+
+    for number, made in enumerate(synthetic_collection(records, findings=("AF",), seed=7)):
+        window = prepare(made.ecg)[0]
+        add("AF, as it is", window)
+        for part in ("TQ", "T", "QRS"):
+            add(f"AF, {part} flat", _flat(window, made, part))
+        sinus = synthetic_ecg((), noise=NO_NOISE, seed=number)
+        waves = prepare(sinus.ecg)[0] - _flat(prepare(sinus.ecg)[0], sinus, "P")
+        first = int(np.ceil((sinus.qrs_onsets[2] - sinus.heart.pr_interval) * RATE))
+        wave = waves[:, first : first + 10]
+        with_waves = _flat(window, made, "TQ")
+        for onset in made.qrs_onsets:
+            begin = round((onset - sinus.heart.pr_interval) * RATE)
+            if begin >= 0:
+                with_waves[:, begin : begin + 10] += wave
+        add("AF, TQ flat but for a P wave before each QRS", with_waves)
+    for made in synthetic_collection(records, findings=(), seed=7):
+        window = prepare(made.ecg)[0]
+        add("healthy, as it is", window)
+        add("healthy, P flat", _flat(window, made, "P"))
+    print("| synthetic ECG | log-odds of AF |")
     print("|---|--:|")
-    for part, values in lost.items():
-        print(f"| {part} | {span(values)} |")
+    for name, values in found.items():
+        print(f"| {name} | {span(values)} |")
+
+
+def _flat(window: np.ndarray, made: SyntheticECG, part: str) -> np.ndarray:
+    """A part of all beats replaced by lines between what is around."""
+    inside = made.during(part, np.arange(window.shape[1]) / RATE)
+    flat = window.copy()
+    for row in flat:
+        row[inside] = np.interp(np.flatnonzero(inside), np.flatnonzero(~inside), row[~inside])
+    return flat
 
 
 @app.command()
