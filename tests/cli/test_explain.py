@@ -84,3 +84,9 @@ def test_what_is_unknown_is_refused_before_anything_is_read(run, tmp_path):
     result = run("explain", tmp_path / "none.hea", "--output", tmp_path / "e.gif")
     assert result.exit_code == 2
     assert "use .png, .svg, .pdf, .json" in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_p_waves_are_put_in_where_they_may_be_missing(run, records):
+    result = run("explain", records / "normal.hea", "--finding", "AF", "--method", "insertion")
+    assert result.exit_code == 0, result.stderr
+    assert "Relevance by insertion" in result.stdout

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ecoscale.ecg import ECG
     from ecoscale.preparation import Preparation
 
-Method = Literal["occlusion", "gradients"]
+Method = Literal["occlusion", "insertion", "gradients"]
 
 STEP_SECONDS = 0.04
 """Length of a step of a map: a millimetre of paper at 25 mm/s."""
