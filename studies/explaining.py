@@ -382,7 +382,7 @@ def missing(folder: Folder, records: Records = 20) -> None:
         print(f"| synthetic | {part} | {100 * shares.mean():.0f} % | {span(densities)} |", flush=True)
     profiles = [around_beats(mapped(window), r_peaks(window)) for window in people_with(folder, "AF", network, records)]
     for name, first, last in (("0.24 to 0.08 s before R", -0.24, -0.08), ("0.04 s to both sides of R", -0.04, 0.04)):
-        inside = (AROUND > first - 0.01) & (AROUND < last - 0.01)
+        inside = np.abs(AROUND - (first + last - 0.04) / 2) < (last - first) / 2
         values = np.array(profiles)[:, inside].mean(axis=1)
         print(f"| PTB-XL, {len(values)} records | {name} | | {span(values)} |")
 
