@@ -5,6 +5,7 @@
     python studies/explaining.py people PTB-XL --records 20 --out people.npz
     python studies/explaining.py randomised PTB-XL --records 10
     python studies/explaining.py fibrillation --records 50
+    python studies/explaining.py missing PTB-XL --records 20
     python studies/explaining.py completeness --records 20
     python studies/explaining.py plot places.npz people.npz docs/explaining-beats.svg docs/explaining-deletion.svg
 
@@ -28,10 +29,12 @@ from scipy.signal import find_peaks
 from scipy.stats import spearmanr
 
 from ecoscale import Classifier, open_collection
-from ecoscale.datasets.synthetic import synthetic_collection
+from ecoscale.datasets.synthetic import NO_NOISE, SyntheticECG, synthetic_collection, synthetic_ecg
 from ecoscale.explaining.explanation import by_step, step_samples
 from ecoscale.explaining.gradients import bundled_network, integrated_gradients
+from ecoscale.explaining.insertion import insertion_map
 from ecoscale.explaining.occlusion import occlusion_map
+from ecoscale.explaining.perturbation import STEPS_TOGETHER
 from ecoscale.export import export_onnx
 from ecoscale.runtime import open_runtime
 
@@ -121,7 +124,7 @@ def replacements(records: Records = 20) -> None:
     from ecoscale.explaining import occlusion
 
     network = Network()
-    length = STEP * occlusion.STEPS_TOGETHER
+    length = STEP * STEPS_TOGETHER
     found: dict[str, list[float]] = {}
     sizes: dict[str, list[float]] = {}
     for made in synthetic_collection(records, findings=(), seed=11):
@@ -255,17 +258,17 @@ def randomised(folder: Folder, records: Records = 10) -> None:
         other = copy.deepcopy(network.torch)
         torch.manual_seed(0)
         _randomise(other, choose)
+        rows: dict[str, list[tuple[float, float, float]]] = {method: [] for method in METHODS}
         with tempfile.TemporaryDirectory() as place:
             path = Path(place) / "random.onnx"
             path.write_bytes(export_onnx(other, example).onnx)
-            runtime = open_runtime(path, "fp32")
-        rows: dict[str, list[tuple[float, float, float]]] = {method: [] for method in METHODS}
-        for finding, windows in prepared.items():
-            column = network.names.index(finding)
-            for window, before in zip(windows, trained[finding], strict=True):
-                after = maps(runtime.logits, other, window, column)
-                for method in METHODS:
-                    rows[method].append(likeness(before[method], after[method]))
+            runtime = open_runtime(path, "fp32", 1)
+            for finding, windows in prepared.items():
+                column = network.names.index(finding)
+                for window, before in zip(windows, trained[finding], strict=True):
+                    after = maps(runtime.logits, other, window, column)
+                    for method in METHODS:
+                        rows[method].append(likeness(before[method], after[method]))
         for method, values in rows.items():
             signed, magnitudes, ssim = np.array(values).T
             print(
@@ -313,27 +316,75 @@ def _ssim(a: np.ndarray, b: np.ndarray, width: int = 7) -> float:
 
 @app.command()
 def fibrillation(records: Records = 50) -> None:
-    """What AF's log-odds lose in synthetic ECGs when one part of all beats is flat at once."""
+    """AF's log-odds in synthetic ECGs when one part of all beats is flat at once, and with P waves put in."""
     network = Network()
-    column = network.names.index("AF")
-    lost: dict[str, list[float]] = {"TQ": [], "QRS": [], "T": []}
-    for made in synthetic_collection(records, findings=("AF",), seed=7):
-        window = network.classifier.preparation.windows(made.ecg)[0]
-        times = np.arange(window.shape[1]) / RATE
-        copies = [window]
-        for part in lost:
-            inside = made.during(part, times)
-            copy = window.copy()
-            for row in copy:
-                row[inside] = np.interp(np.flatnonzero(inside), np.flatnonzero(~inside), row[~inside])
-            copies.append(copy)
-        found = network.logits(np.stack(copies))[:, column]
-        for part, value in zip(lost, found[0] - found[1:], strict=True):
-            lost[part].append(float(value))
-    print("| flat in every beat | log-odds of AF lost |")
+    column, prepare = network.names.index("AF"), network.classifier.preparation.windows
+    found: dict[str, list[float]] = {}
+
+    def add(name: str, window: np.ndarray) -> None:
+        found.setdefault(name, []).append(float(network.logits(window[None])[0, column]))
+
+    for number, made in enumerate(synthetic_collection(records, findings=("AF",), seed=7)):
+        window = prepare(made.ecg)[0]
+        add("AF, as it is", window)
+        for part in ("TQ", "T", "QRS"):
+            add(f"AF, {part} flat", _flat(window, made, part))
+        sinus = synthetic_ecg((), noise=NO_NOISE, seed=number)
+        waves = prepare(sinus.ecg)[0] - _flat(prepare(sinus.ecg)[0], sinus, "P")
+        first = int(np.ceil((sinus.qrs_onsets[2] - sinus.heart.pr_interval) * RATE))
+        wave = waves[:, first : first + 10]
+        with_waves = _flat(window, made, "TQ")
+        for onset in made.qrs_onsets:
+            begin = round((onset - sinus.heart.pr_interval) * RATE)
+            if begin >= 0:
+                with_waves[:, begin : begin + 10] += wave
+        add("AF, TQ flat but for a P wave before each QRS", with_waves)
+    for made in synthetic_collection(records, findings=(), seed=7):
+        window = prepare(made.ecg)[0]
+        add("healthy, as it is", window)
+        add("healthy, P flat", _flat(window, made, "P"))
+    print("| synthetic ECG | log-odds of AF |")
     print("|---|--:|")
-    for part, values in lost.items():
-        print(f"| {part} | {span(values)} |")
+    for name, values in found.items():
+        print(f"| {name} | {span(values)} |")
+
+
+def _flat(window: np.ndarray, made: SyntheticECG, part: str) -> np.ndarray:
+    """A part of all beats replaced by lines between what is around."""
+    inside = made.during(part, np.arange(window.shape[1]) / RATE)
+    flat = window.copy()
+    for row in flat:
+        row[inside] = np.interp(np.flatnonzero(inside), np.flatnonzero(~inside), row[~inside])
+    return flat
+
+
+@app.command()
+def missing(folder: Folder, records: Records = 20) -> None:
+    """Density of the insertion maps of AF: parts of synthetic beats, and times before R on records of PTB-XL."""
+    network = Network()
+    column, preparation = network.names.index("AF"), network.classifier.preparation
+
+    def mapped(window: np.ndarray) -> np.ndarray:
+        return np.clip(by_step(insertion_map(network.logits, window, column, preparation), STEP), 0, None)
+
+    print("| AF | part | share of time | density of what speaks for it |")
+    print("|---|---|--:|--:|")
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for made in synthetic_collection(records, findings=("AF",), seed=7):
+        window = preparation.windows(made.ecg)[0]
+        found, times = mapped(window), np.arange(window.shape[1]) / RATE
+        before = (((times[:, None] - made.beats) >= -0.2) & ((times[:, None] - made.beats) < 0)).any(axis=1)
+        parts = {"TQ": made.during("TQ", times), "0.2 s before QRS": before & made.during("TQ", times)}
+        for part, inside in (parts | {part: made.during(part, times) for part in ("QRS", "T")}).items():
+            rows.setdefault(part, []).append((inside.mean(), density(found, inside)))
+    for part, values in rows.items():
+        shares, densities = np.array(values).T
+        print(f"| synthetic | {part} | {100 * shares.mean():.0f} % | {span(densities)} |", flush=True)
+    profiles = [around_beats(mapped(window), r_peaks(window)) for window in people_with(folder, "AF", network, records)]
+    for name, first, last in (("0.24 to 0.08 s before R", -0.24, -0.08), ("0.04 s to both sides of R", -0.04, 0.04)):
+        inside = np.abs(AROUND - (first + last - 0.04) / 2) < (last - first) / 2
+        values = np.array(profiles)[:, inside].mean(axis=1)
+        print(f"| PTB-XL, {len(values)} records | {name} | | {span(values)} |")
 
 
 @app.command()
@@ -404,4 +455,5 @@ def plot(places: Path, people: Path, beats: Path, curves: Path) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # on a machine that others use too, threads would wait for each other
     app()

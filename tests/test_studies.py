@@ -84,3 +84,17 @@ def test_the_study_of_calibration_prints_its_tables(command, rows):
     heading, rule, *found = result.stdout.splitlines()
     assert len(found) == rows
     assert {line.count("|") for line in (heading, rule, *found)} == {heading.count("|")}
+
+
+def test_the_study_of_explanations_finds_that_af_hangs_on_missing_p_waves():
+    from typer.testing import CliRunner
+
+    spec = importlib.util.spec_from_file_location("explaining", FOLDER / "explaining.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    result = CliRunner().invoke(module.app, ["fibrillation", "--records", "3"])
+    assert result.exit_code == 0, result.output
+    rows = dict(line.strip("| ").split(" | ") for line in result.stdout.splitlines()[2:])
+    log_odds = {name: float(cell.split()[0]) for name, cell in rows.items()}
+    assert log_odds["AF, TQ flat but for a P wave before each QRS"] < log_odds["AF, TQ flat"] - 3
+    assert log_odds["healthy, P flat"] > log_odds["healthy, as it is"] + 3

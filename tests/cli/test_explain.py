@@ -46,21 +46,20 @@ def test_json_holds_every_finding_that_was_asked_for(run, records, tmp_path):
     assert one["leads"][0] == "I"
 
 
-@pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
-def test_it_is_drawn_a_file_a_finding(run, records, tmp_path, suffix, magic):
-    output = tmp_path / f"e{suffix}"
-    result = run("explain", records / "normal.hea", "--finding", "AF", "--output", output)
+def test_it_is_drawn_a_file_a_finding(run, records, tmp_path):
+    result = run("explain", records / "normal.hea", "-F", "AF", "-F", "SB", "--output", tmp_path / "e.svg")
     assert result.exit_code == 0, result.stderr
-    assert output.read_bytes().startswith(magic)
-    result = run("explain", records / "normal.hea", "--finding", "AF", "--finding", "SB", "--output", output)
-    assert {path.stem for path in tmp_path.iterdir()} == {"e", "e-AF", "e-SB"}
+    assert {path.name for path in tmp_path.iterdir()} == {"e-AF.svg", "e-SB.svg"}
+    assert "Relevance for AF by occlusion" in (tmp_path / "e-AF.svg").read_text()
 
 
-def test_gradients_tell_what_they_miss(run, records):
-    result = run("explain", records / "both.hea", "--finding", "LBBB", "--method", "gradients")
+def test_gradients_tell_what_they_miss_and_are_drawn_too(run, records, tmp_path):
+    output = tmp_path / "new" / "e.png"
+    result = run("explain", records / "both.hea", "-F", "LBBB", "--method", "gradients", "--output", output)
     assert result.exit_code == 0, result.stderr
     assert "integrated gradients miss " in result.stdout
     assert "Relevance by gradients" in result.stdout
+    assert output.read_bytes().startswith(b"\x89PNG")
 
 
 def test_one_window_of_a_long_npy_is_explained_from_a_start(run, tmp_path):
@@ -84,3 +83,9 @@ def test_what_is_unknown_is_refused_before_anything_is_read(run, tmp_path):
     result = run("explain", tmp_path / "none.hea", "--output", tmp_path / "e.gif")
     assert result.exit_code == 2
     assert "use .png, .svg, .pdf, .json" in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_p_waves_are_put_in_where_they_may_be_missing(run, records):
+    result = run("explain", records / "normal.hea", "--finding", "AF", "--method", "insertion")
+    assert result.exit_code == 0, result.stderr
+    assert "Relevance by insertion" in result.stdout

@@ -348,3 +348,28 @@ def test_a_collection_is_of_different_people_and_does_not_depend_on_its_length()
 def test_a_collection_that_cannot_be_drawn_is_refused_at_once():
     with pytest.raises(SignalError, match="contradict"):
         synthetic_collection(3, findings=["AF", "SB"])
+
+
+def test_moments_lie_in_the_parts_of_the_beats_also_at_both_ends():
+    made = synthetic_ecg(["1dAVb"], seed=3, duration=20)
+    times = np.arange(-1, 21, 0.001)
+    heart, n_beats = made.heart, len(made.beats)
+    assert np.isin(made.qrs_onsets, made.beats).all()
+    assert made.beats[0] < 0
+    assert made.beats[-1] > 20
+    inside = (times > made.beats[1]) & (times < made.beats[-2])
+    expected = {"QRS": heart.qrs_duration, "PR": heart.pr_interval}
+    for part, length in expected.items():
+        seconds = made.during(part, times)[inside].sum() / 1000
+        assert seconds == pytest.approx((n_beats - 3) * length, abs=0.02)
+    whole = made.during("TQ", times) | np.any(
+        [(times >= beat) & (times < beat + heart.qt_interval) for beat in made.beats], axis=0
+    )
+    assert whole.all()
+    assert not (made.during("TQ", times) & made.during("QRS", times)).any()
+    assert (made.during("PR", times) | ~made.during("P", times)).all()
+
+
+def test_a_part_that_the_heart_does_not_have_is_refused():
+    with pytest.raises(SignalError, match="no part 'P' of a beat of this heart; there are QRS, T, TQ"):
+        synthetic_ecg(["AF"]).during("P", [1.0])

@@ -84,13 +84,12 @@ def test_random_weights_give_another_map(bundle, windows, method):
         if method == "gradients":
             return integrated_gradients(network, window, at, 16)
         with torch.inference_mode():
-            return occlusion_map(lambda copies: network(torch.from_numpy(copies)).numpy(), window[:, :500], at, 100)
+            return occlusion_map(lambda copies: network(torch.from_numpy(copies)).numpy(), window[:, :300], at, 100)
 
-    for name in ("LBBB", "1dAVb"):
-        at = column(bundle, name)
-        one, same, other = (mapped(each, windows[name], at) for each in (trained, trained, untrained))
-        assert np.array_equal(one, same)
-        assert abs(spearmanr(one, other, axis=None)[0]) < 0.5
+    at = column(bundle, "LBBB")
+    one, same, other = (mapped(each, windows["LBBB"], at) for each in (trained, trained, untrained))
+    assert np.array_equal(one, same)
+    assert abs(spearmanr(one, other, axis=None)[0]) < 0.5
 
 
 def test_a_bundle_without_weights_is_told_what_else_can_be_done(bundle, tmp_path):

@@ -27,6 +27,7 @@ class Method(StrEnum):
     """How the relevance is found."""
 
     OCCLUSION = "occlusion"
+    INSERTION = "insertion"
     GRADIENTS = "gradients"
 
 
@@ -42,7 +43,7 @@ def explain(
         ),
     ] = None,
     method: Annotated[
-        Method, typer.Option(help="occlusion, or integrated gradients (needs ecoscale\\[train]).")
+        Method, typer.Option(help="occlusion, insertion of P waves, or integrated gradients (needs ecoscale\\[train]).")
     ] = Method.OCCLUSION,
     bundle: Annotated[
         str | None, typer.Option(help="A bundle's folder or name.", show_default="the bundle in the package")
@@ -73,12 +74,13 @@ def explain(
 ) -> None:
     """Show which leads and which seconds of an ECG speak for a finding.
 
-    Parts of the signal are taken out, and what the network's log-odds lose by it is noted. It says what moved this
-    network, and is no proof of the finding.
+    Parts of the signal are taken out, and what the network's log-odds lose by it is noted: what moved this network,
+    and no proof of the finding. What is missing cannot be taken out: for AF, insertion puts P waves in.
 
     Examples:
       ecoscale explain record.hea
       ecoscale explain record.hea --finding AF --output af.png
+      ecoscale explain record.hea --finding AF --method insertion
       ecoscale explain record.hea --finding LBBB --method gradients --output lbbb.json
       ecoscale explain holter.npy --start 3600 --rate 250 --unit mV --leads II,V1,V5 --bundle mine
     """
@@ -110,10 +112,10 @@ def explain(
 
 def _method(method: Method) -> Callable[..., Explanation]:
     """What explains; looked for first, so that what is not installed is known before anything is read."""
-    if method is Method.OCCLUSION:
-        from ecoscale.explaining import explain_ecg
+    if method is not Method.GRADIENTS:
+        from ecoscale.explaining import explain_by_insertion, explain_ecg
 
-        return explain_ecg
+        return explain_ecg if method is Method.OCCLUSION else explain_by_insertion
     from ecoscale.explaining.gradients import explain_by_gradients
 
     return lambda classifier, *asked, **options: explain_by_gradients(classifier.bundle, *asked, **options)

@@ -115,8 +115,8 @@ class SyntheticECG:
             raise SignalError(f"no part {part!r} of a beat of this heart; there are {', '.join((*spans, 'TQ'))}")
         start, stop = (0.0, self.heart.qt_interval) if part == "TQ" else spans[part]
         moments = np.asarray(times, dtype=np.float64)[..., None] - self.beats
-        inside = ((moments >= start) & (moments < stop)).any(axis=-1)
-        return ~inside if part == "TQ" else inside
+        inside = np.any((moments >= start) & (moments < stop), axis=-1)
+        return np.asarray(~inside if part == "TQ" else inside)
 
 
 def synthetic_ecg(

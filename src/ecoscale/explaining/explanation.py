@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ecoscale.ecg import ECG
     from ecoscale.preparation import Preparation
 
-Method = Literal["occlusion", "gradients"]
+Method = Literal["occlusion", "insertion", "gradients"]
 
 STEP_SECONDS = 0.04
 """Length of a step of a map: a millimetre of paper at 25 mm/s."""
@@ -117,7 +117,7 @@ class Explanation:
 
     def to_dict(self) -> dict[str, object]:
         """As plain values, the form of `ecoscale explain --output FILE.json`."""
-        return {
+        content: dict[str, object] = {
             "finding": self.finding,
             "method": self.method,
             "probability": round(self.probability, 6),
@@ -131,7 +131,8 @@ class Explanation:
                 {"start": span.start, "stop": span.stop, "share": round(span.share, 4), "leads": list(span.leads)}
                 for span in self.spans()
             ],
-        } | ({} if self.remainder is None else {"remainder": round(self.remainder, 6)})
+        }
+        return content if self.remainder is None else content | {"remainder": round(self.remainder, 6)}
 
 
 def column_of(bundle: Bundle, finding: str) -> int:
