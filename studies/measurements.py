@@ -29,8 +29,8 @@ METHODS = ("dwt", "cwt", "prominence", "peak")
 # The measurement that tells a finding, its textbook limit, and on which side of it the finding is.
 RULES = {
     "1dAVb": ("pr", 200, "above"),
-    "LBBB": ("qrs", 120, "above"),
-    "RBBB": ("qrs", 120, "above"),
+    "LBBB": ("qrs", 120, "from"),
+    "RBBB": ("qrs", 120, "from"),
     "SB": ("heart_rate", 60, "below"),
     "ST": ("heart_rate", 100, "above"),
     "AF": ("rr_variation", 0.05, "above"),
@@ -161,14 +161,19 @@ def labels(options: argparse.Namespace) -> None:
     print("|---|---|--:|--:|--:|--:|--:|--:|")
     for column, (name, (what, limit, side)) in enumerate(RULES.items()):
         values = {record: number(getattr(found, what)) for record, found in measured.items()}
-        sign = 1 if side == "above" else -1
+        sign = -1 if side == "below" else 1
         present = [record for record in records if labelled[record][column] == 1]
         absent = [record for record in records if (labelled[record] == 0).all()]
         scores = {kind: np.array([values[r] for r in own]) for kind, own in (("with", present), ("without", absent))}
         known = {kind: each[np.isfinite(each)] for kind, each in scores.items()}
         truths = np.repeat([1, 0], [len(known["with"]), len(known["without"])])
         area = roc_auc_score(truths, sign * np.concatenate([known["with"], known["without"]]))
-        beyond = {kind: 100 * np.mean(sign * np.round(each, 2) > sign * limit) for kind, each in known.items()}
+        reached = np.greater_equal if side == "from" else np.greater
+        # Rounded as they are told, to whole ms and beats; the variation of RR to a hundredth.
+        digits = 0 if limit > 1 else 2
+        beyond = {
+            kind: 100 * np.mean(reached(sign * np.round(each, digits), sign * limit)) for kind, each in known.items()
+        }
         missing = sum(len(scores[kind]) - len(known[kind]) for kind in scores)
         print(
             f"| {name} | {what} {side} {limit} | {len(present)} | {len(absent)} | {missing} | {area:.3f} | "

@@ -22,9 +22,11 @@ IN_QRS, AT_EDGE, KNEE = 0.08, 0.03, 0.02
 second, and at its end falls by more than the third within 8 ms: where ST slopes, speed does not come to rest."""
 LONGEST_REST = 0.03
 """Seconds of less speed than `IN_QRS` within QRS; what is further apart is P or T."""
-QRS_BEFORE, QRS_AFTER = 0.13, 0.17
+QRS_BEFORE, QRS_AFTER = 0.13, 0.14
 """Seconds around R within which QRS lies."""
 LONGEST_PR, SHORTEST_PR = 0.42, 0.08
+APART = 0.03
+"""Seconds from the end of T to P, below which the two may be one wave and where P begins is not seen."""
 LEAST_REPETITION = 0.5
 """Mean correlation of a beat's P with that of the others: below, no P wave repeats."""
 LEAST_TO_NOISE = 3.0
@@ -122,6 +124,8 @@ def _p_onset(beats: Beats, qrs_onset: int, t_end: float, interval: float) -> tup
     if slopes[steepest] <= 0:
         return np.nan, "no PR: the P waves begin under T of the beat before"
     foot = steepest - (wave[steepest] - level) / slopes[steepest]
+    if foot < APART * RATE and first > qrs_onset - round(LONGEST_PR * RATE):
+        return np.nan, "no PR: P begins where T of the beat before ends"
     return first + max(foot, 0.0), ""
 
 

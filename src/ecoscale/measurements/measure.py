@@ -21,6 +21,8 @@ QTC_FORMULA = "Fridericia"
 
 PLAUSIBLE = {"pr": (80.0, 420.0), "qrs": (50.0, 260.0), "qt": (200.0, 700.0)}
 """Milliseconds beyond which an interval is taken for a mistake of the measurement."""
+LARGEST_VARIATION = 0.1
+"""Variation of RR intervals up to which one that is far from the others is taken for a mistake of the detection."""
 LEAST_NET = 0.06
 """Net area of QRS in the frontal plane over its whole area, below which the axis is indeterminate."""
 
@@ -70,7 +72,7 @@ def measure_ecg(ecg: ECG) -> Measurements:
     notes += waves.notes
     intervals = _without_missed(beats.intervals)
     rr = float(intervals.mean())
-    variation = float(beats.intervals.std() / beats.intervals.mean())
+    variation = float(intervals.std() / intervals.mean())
     spans = {
         "pr": waves.qrs_onset - waves.p_onset,
         "qrs": waves.qrs_end - waves.qrs_onset,
@@ -101,9 +103,10 @@ def measure_ecg(ecg: ECG) -> Measurements:
 
 
 def _without_missed(intervals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Without those that hold a beat that was not seen, or end at one that is none."""
+    """Of a regular rhythm, without those in which a beat was not seen, or that end at one that is none."""
     typical = np.median(intervals)
-    return intervals[(intervals > 0.5 * typical) & (intervals < 1.75 * typical)]
+    kept = intervals[(intervals > 0.5 * typical) & (intervals < 1.75 * typical)]
+    return kept if kept.std() < LARGEST_VARIATION * kept.mean() else intervals
 
 
 def _axis(beats: Beats, waves: Waves) -> tuple[float | None, str]:
