@@ -59,6 +59,11 @@ class Preparation(BaseModel):
         return len(self.leads)
 
     @property
+    def fewer_leads(self) -> bool:
+        """Whether it needs fewer leads than the twelve: a bundle for a watch reads what a watch writes."""
+        return set(self.leads) != set(LEADS)
+
+    @property
     def seconds(self) -> float:
         """Length of the window in seconds."""
         return self.window / self.rate

@@ -87,7 +87,6 @@ def explain(
     import sys
 
     from ecoscale.cli._output import console_on
-    from ecoscale.ecg import LEADS
     from ecoscale.explaining.explanation import column_of, stretch
     from ecoscale.formats import read_ecg
     from ecoscale.inference import Classifier
@@ -100,7 +99,7 @@ def explain(
     classifier = Classifier.load(bundle)
     for name in finding or ():
         column_of(classifier.bundle, name)
-    fewer = set(classifier.preparation.leads) != set(LEADS)
+    fewer = classifier.preparation.fewer_leads
     ecg = read_ecg(path, record=record, fewer_leads=fewer, **stated(rate, unit, leads, dialect))
     prediction = classifier.predict(stretch(ecg, classifier.preparation, start))
     wanted = list(dict.fromkeys(finding or prediction.present or [_most_probable(prediction)]))

@@ -118,7 +118,6 @@ def predict(
     from functools import partial
 
     from ecoscale.cli._results import measured_too, write_results
-    from ecoscale.ecg import LEADS
     from ecoscale.formats import find_recordings
     from ecoscale.inference import Classifier
     from ecoscale.results import earlier_run
@@ -141,8 +140,7 @@ def predict(
         load_neurokit()  # without it nothing is begun
     load = partial(Classifier.load, bundle, threads=threads, precision=None if precision is None else precision.value)
     classifier = load(thresholds=thresholds, prevalence=shares)
-    # A bundle for a watch reads what a watch writes.
-    reading = options | {"fewer_leads": set(classifier.preparation.leads) != set(LEADS), "longest": LONGEST_SECONDS}
+    reading = options | {"fewer_leads": classifier.preparation.fewer_leads, "longest": LONGEST_SECONDS}
 
     def recordings() -> Iterator[Recording]:
         for recording in find_recordings(paths, tables=tables_wanted(options)):

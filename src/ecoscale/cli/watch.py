@@ -8,7 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from ecoscale.cli._output import FAILED, Lead_names, Precision, Prevalence, Rate, Unit, numbers, prevalences, stated
+from ecoscale.cli._output import (
+    FAILED,
+    Dialect_file,
+    Lead_names,
+    Precision,
+    Prevalence,
+    Rate,
+    Unit,
+    numbers,
+    prevalences,
+    stated,
+)
 from ecoscale.cli.predict import INTERRUPTED, LONGEST_SECONDS
 
 
@@ -64,6 +75,7 @@ def watch(
     rate: Rate = None,
     unit: Unit = None,
     leads: Lead_names = None,
+    dialect: Dialect_file = None,
     precision: Precision = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processor threads of the network.", show_default="all")
@@ -83,7 +95,6 @@ def watch(
     import signal
     from types import FrameType  # noqa: TC003
 
-    from ecoscale.ecg import LEADS
     from ecoscale.inference import Classifier
     from ecoscale.watching import Watcher, WatchOptions
     from ecoscale.watching.log import Log
@@ -93,7 +104,7 @@ def watch(
     if estimate:
         raise typer.BadParameter("of what is yet to arrive? state it", param_hint="--prevalence")
     if report is Report.PDF:
-        from ecoscale.report_pdf import report_pdf  # noqa: F401 # pyright: ignore[reportMissingImports]
+        from ecoscale.report_pdf import report_pdf  # noqa: F401
     classifier = Classifier.load(
         bundle,
         threads=threads,
@@ -101,8 +112,8 @@ def watch(
         prevalence=shares,
         precision=None if precision is None else precision.value,
     )
-    reading = stated(rate, unit, leads)
-    reading |= {"fewer_leads": set(classifier.preparation.leads) != set(LEADS), "longest": LONGEST_SECONDS}
+    reading = stated(rate, unit, leads, dialect)
+    reading |= {"fewer_leads": classifier.preparation.fewer_leads, "longest": LONGEST_SECONDS}
     options = WatchOptions(report.value, settle, patience, poll, once, keep, reading)
     watcher = Watcher(inbox, outbox, classifier, options, Log(log_format.value))
     interrupted = False

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
-from ecoscale.ecg import LEADS
 from ecoscale.errors import EcoscaleError, FormatError
 from ecoscale.formats import find_recordings, read_ecg
 from ecoscale.formats.leads import canonical_leads, twelve_lead_ecg
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 def read_upload(upload: Upload, reading: Reading, preparation: Preparation, longest: float) -> ECG:
     """The one ECG of an upload. Raises `EcoscaleError`, and `RefusedError` where it holds several."""
-    fewer_leads = reads_fewer_leads(preparation)
+    fewer_leads = preparation.fewer_leads
     if upload.samples is not None:
         return read_samples(upload.samples, fewer_leads=fewer_leads)
     path, options = _one_recording(upload, reading)
@@ -56,7 +55,7 @@ def read_all(
     Raises `RefusedError` for more than `most`.
     """
     own = {name: value for name, value in reading.options.items() if name != "record"}
-    own |= {"fewer_leads": reads_fewer_leads(preparation), "longest": longest}
+    own |= {"fewer_leads": preparation.fewer_leads, "longest": longest}
     found: list[Recording] = []
     for recording in find_recordings(upload.paths(), tables=True):
         found.append(recording)
@@ -89,11 +88,6 @@ def read_samples(content: bytes, *, fewer_leads: bool) -> ECG:
     leads = canonical_leads(samples.leads, "the samples")
     rows = np.array(samples.signal, dtype=np.float64)
     return twelve_lead_ecg(rows * factor, leads, rate=samples.rate, source="samples", fewer_leads=fewer_leads)
-
-
-def reads_fewer_leads(preparation: Preparation) -> bool:
-    """Whether a bundle reads recordings of fewer than the twelve leads: one for a watch reads what a watch writes."""
-    return set(preparation.leads) != set(LEADS)
 
 
 def _one_recording(upload: Upload, reading: Reading) -> tuple[Path, dict]:

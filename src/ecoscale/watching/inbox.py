@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecoscale.formats.arrays import FOLDER_DIALECT
 from ecoscale.formats.wfdb_header import content_lines, read_text
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 UNFINISHED = (".part", ".partial", ".filepart", ".crdownload", ".download", ".tmp", ".temp", ".swp", ".lock", "~")
 """Endings of names under which programs write what they rename when it is whole."""
 
-FOLDER_DIALECT = "ecg-dialect.yaml"
-"""Says how the tables of a folder are read: it stays, and is no arrival."""
 DIALECT = ".yaml"
 """Behind the name of a table: says how that one is read, and goes with it."""
 
@@ -92,6 +91,7 @@ def file_state(path: Path) -> str | None:
 
 
 def _state(path: Path, name: str) -> str | None:
+    # A folder's dialect stays, and is no arrival.
     if name.startswith(".") or name == FOLDER_DIALECT or name.lower().endswith(UNFINISHED):
         return None
     return file_state(path)

@@ -247,7 +247,7 @@ class Watcher:
         written: list[Path] = []
         for ecg, prediction in results:
             if self.options.report == "pdf":
-                from ecoscale.report_pdf import report_pdf  # pyright: ignore[reportMissingImports]
+                from ecoscale.report_pdf import report_pdf
 
                 number = f".{len(written) + 1}" if written else ""
                 file = folder / f"{name}{number}.pdf"
