@@ -1,4 +1,4 @@
-"""The examples in docs/collections, docs/predicting.md and docs/converting.md are run, and print what the pages say."""
+"""The examples in docs/collections and the pages listed here are run, and print what the pages say."""
 
 import re
 import subprocess
@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = [*sorted((DOCS / "collections").glob("*.md")), DOCS / "predicting.md", DOCS / "converting.md"]
+PAGES = [
+    *sorted((DOCS / "collections").glob("*.md")),
+    *(DOCS / f"{name}.md" for name in ("predicting", "converting", "plotting", "measurements")),
+]
 EXAMPLE = re.compile(r"```python\n(?P<code>.*?)```\n(?:[^`]*?)```\n(?P<output>.*?)```", re.DOTALL)
 
 

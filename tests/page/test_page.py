@@ -81,6 +81,7 @@ def test_the_calipers_read_the_calibration_pulse(visit, tmp_path):
         wait_for_findings(page)
         page.click("#calipers")
         page.click("#zoom-in")
+        page.evaluate("() => document.getElementById('sheet').scrollTo(0, 0)")
         pulse = page.locator("path.calibration").first.bounding_box()
         # The pulse stands on feet of 2.5 mm; it is 5 mm wide and 10 mm high.
         millimetre = pulse["height"] / 10
@@ -167,7 +168,7 @@ def test_warns_in_plain_words(visit, tmp_path):
     with visit() as page:
         drop(page, [tmp_path / "flat.hea", tmp_path / "flat.dat"])
         wait_for_findings(page)
-        assert "A lead shows no signal: V2" in page.locator("#warnings").inner_text()
+        assert "A lead shows no signal: no change at all in V2" in page.locator("#warnings").inner_text()
 
 
 def test_lists_several_recordings_with_what_each_shows(visit, tmp_path):
