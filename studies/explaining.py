@@ -11,7 +11,7 @@
     python studies/explaining.py plot places.npz people.npz docs/explaining-beats.svg docs/explaining-deletion.svg
 
 Prints Markdown. Synthetic ECGs are drawn by formula (`ecoscale.datasets.synthetic`); records of PTB-XL are those of
-fold 9, on which nothing was trained, in the order of its table, that show the finding and have its code. Intervals are
+fold 9, validation in training, in the order of its table, that show the finding and have its code. Intervals are
 95 % ones of the mean, by bootstrap over records.
 """
 
