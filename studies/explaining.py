@@ -1,6 +1,7 @@
 """Whether `ecoscale explain` makes sense: its maps where the waves are known, on random weights, and under deletion.
 
     python studies/explaining.py replacements
+    python studies/explaining.py stability PTB-XL --records 8
     python studies/explaining.py places --records 50 --out places.npz
     python studies/explaining.py people PTB-XL --records 20 --out people.npz
     python studies/explaining.py randomised PTB-XL --records 10
@@ -10,7 +11,7 @@
     python studies/explaining.py plot places.npz people.npz docs/explaining-beats.svg docs/explaining-deletion.svg
 
 Prints Markdown. Synthetic ECGs are drawn by formula (`ecoscale.datasets.synthetic`); records of PTB-XL are those of
-fold 9, on which nothing was trained, in the order of its table, that show the finding and have its code. Intervals are
+fold 9, validation in training, in the order of its table, that show the finding and have its code. Intervals are
 95 % ones of the mean, by bootstrap over records.
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -136,7 +138,7 @@ def replacements(records: Records = 20) -> None:
             "line between the ends",
             "baseline, cut hard",
             "baseline, faded 10 ms",
-            "baseline, faded",
+            "baseline, faded 30 ms",
         ):
             copies = []
             for first in range(0, window.shape[1] - length, STEP):
@@ -162,6 +164,47 @@ def replacements(records: Records = 20) -> None:
     print("|---|--:|--:|")
     for name in found:
         print(f"| {name} | {span(sizes[name])} | {span(found[name])} |")
+
+
+@app.command()
+def stability(folder: Folder, records: Records = 8) -> None:
+    """How occlusion maps depend on the orders of the leads and on integers, and what they cost."""
+    network, integers = Network(), Classifier.load(precision="int8")
+    print("| finding | records | other orders | share of a lead | int8 | int8, all leads | passes | seconds |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    for finding in PLACES:
+        column, rows = network.names.index(finding), []
+        for window in people_with(folder, finding, network, records):
+            passes = 0
+
+            def counted(windows: np.ndarray) -> np.ndarray:
+                nonlocal passes
+                passes += len(windows)
+                return network.logits(windows)
+
+            began = time.perf_counter()
+            one = _stepped(counted, window, column)
+            seconds, own = time.perf_counter() - began, passes
+            other = _stepped(network.logits, window, column, seed=1)
+            rounded = _stepped(integers.logits, window, column)
+            shares = [np.clip(each, 0, None).sum(axis=1) / np.clip(each, 0, None).sum() for each in (one, other)]
+            alike = [_correlation(one, each) for each in (other, rounded)]
+            together = _correlation(one.sum(axis=0), rounded.sum(axis=0))
+            rows.append((alike[0], np.abs(shares[0] - shares[1]).max(), alike[1], together, own, seconds))
+        orders, share, rounding, together, own, seconds = np.array(rows).T
+        print(
+            f"| {finding} | {len(rows)} | {span(orders)} | {span(share, 3)} | {span(rounding)} | {span(together)} | "
+            f"{own.min():,.0f} to {own.max():,.0f} | {np.median(seconds):.1f} |",
+            flush=True,
+        )
+
+
+def _stepped(logits, window: np.ndarray, column: int, seed: int = 0) -> np.ndarray:
+    return by_step(occlusion_map(logits, window, column, RATE, seed=seed), STEP)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
 @app.command()

@@ -14,7 +14,7 @@ import numpy as np
 
 from ecoscale.datasets.synthetic import NO_NOISE, Heart, Torso, synthetic_ecg, wave_times
 from ecoscale.explaining.explanation import step_samples
-from ecoscale.explaining.perturbation import PAIRS, STEPS_TOGETHER, explain_by_perturbation, perturbation_map
+from ecoscale.explaining.perturbation import STEPS_TOGETHER, explain_by_perturbation, perturbation_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,8 +46,6 @@ def insertion_map(
     column: int,
     preparation: Preparation,
     inside: slice = slice(None),
-    *,
-    pairs: int = PAIRS,
 ) -> NDArray[np.float64]:
     """What a P wave over each sample of a prepared window takes from one logit (`perturbation_map`)."""
     wave = p_wave(preparation.rate, preparation.leads) / preparation.scale
@@ -55,7 +53,7 @@ def insertion_map(
     def change(first: int, begin: int, end: int) -> NDArray[np.floating]:
         return wave[:, begin - first : end - first]
 
-    return perturbation_map(logits, window, column, preparation.rate, inside, change, pairs=pairs)
+    return perturbation_map(logits, window, column, preparation.rate, inside, change)
 
 
 @lru_cache(maxsize=4)

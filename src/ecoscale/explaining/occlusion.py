@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecoscale.explaining.explanation import step_samples
-from ecoscale.explaining.perturbation import PAIRS, STEPS_TOGETHER, explain_by_perturbation, perturbation_map
+from ecoscale.explaining.perturbation import STEPS_TOGETHER, explain_by_perturbation, perturbation_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,9 +73,9 @@ def occlusion_map(
     rate: float,
     inside: slice = slice(None),
     *,
-    pairs: int = PAIRS,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
-    """What each sample of a prepared window is worth to one logit (`perturbation_map`)."""
+    """What each sample of a prepared window is worth to one logit (`perturbation_map`, with its `seed`)."""
     signal = window[:, inside]
     to_baseline = running_median(signal, max(1, round(BASELINE_SECONDS * rate / 2))) - signal
     length = step_samples(rate) * STEPS_TOGETHER
@@ -87,7 +87,7 @@ def occlusion_map(
     def change(first: int, begin: int, end: int) -> NDArray[np.floating]:
         return weight[begin - first : end - first] * to_baseline[:, begin:end]
 
-    return perturbation_map(logits, window, column, rate, inside, change, pairs=pairs)
+    return perturbation_map(logits, window, column, rate, inside, change, seed=seed)
 
 
 def running_median(signal: NDArray[np.float32], half: int) -> NDArray[np.float32]:

@@ -31,8 +31,6 @@ STEPS_TOGETHER = 3
 SHARED_PART = 0.9
 """Stretches are looked at lead by lead in the order of what they cost, up to this part of the sum; the others, which
 cost next to nothing, are shared as those are on the whole."""
-PAIRS = 1
-"""Orders of the leads, each with its reverse, by which a stretch is shared."""
 AT_ONCE = 128
 """Altered windows in memory together."""
 
@@ -84,14 +82,13 @@ def perturbation_map(
     inside: slice,
     change: Callable[[int, int, int], NDArray[np.floating]],
     *,
-    pairs: int = PAIRS,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
     """What each sample of a prepared window is worth to one logit, `(leads, samples)`; zero outside of `inside`.
 
     `logits` is the network: `(batch, leads, samples)` to `(batch, findings)`. `change(first, begin, end)` is what is
     added to the samples from `begin` to `end` of the signal by the stretch that begins at `first`, `(leads, samples)`.
-    `pairs` are the orders of the leads, each with its reverse, that a stretch is shared by. A sample's value is the
-    mean over the stretches that hold it.
+    `seed` is of the orders of the leads. A sample's value is the mean over the stretches that hold it.
     """
     offset = inside.indices(window.shape[1])[0]
     n_leads, n_samples = window[:, inside].shape
@@ -116,16 +113,16 @@ def perturbation_map(
     whole = float(logits(window[None])[0, column])
     together = lost(np.arange(len(firsts)), np.ones((len(firsts), n_leads), dtype=bool))
     most = _with_most(together)
-    # (stretches, orders, leads): each order is followed by its reverse.
-    orders = np.random.default_rng(0).permuted(np.tile(np.arange(n_leads), (len(most), pairs, 1)), axis=2)
+    # (stretches, orders, leads): an order of its own for each, and its reverse.
+    orders = np.random.default_rng(seed).permuted(np.tile(np.arange(n_leads), (len(most), 1, 1)), axis=2)
     orders = np.concatenate([orders, orders[..., ::-1]], axis=1)
     ranks = np.argsort(orders, axis=2)
     taken = ranks[:, :, None, :] < np.arange(1, n_leads)[:, None]
-    costs = np.zeros((len(most), 2 * pairs, n_leads + 1))
+    costs = np.zeros((len(most), 2, n_leads + 1))
     costs[:, :, n_leads] = together[most, None]
     if n_leads > 1:
-        stretches = np.repeat(most, 2 * pairs * (n_leads - 1))
-        costs[:, :, 1:n_leads] = lost(stretches, taken.reshape(-1, n_leads)).reshape(*costs.shape[:2], n_leads - 1)
+        stretches = np.repeat(most, 2 * (n_leads - 1))
+        costs[:, :, 1:n_leads] = lost(stretches, taken.reshape(-1, n_leads)).reshape(len(most), 2, n_leads - 1)
     shared = np.take_along_axis(np.diff(costs, axis=2), ranks, axis=2).mean(axis=1)
     by_lead = np.abs(shared).sum(axis=0)
     worth = np.outer(together, by_lead / (by_lead.sum() or 1.0))
