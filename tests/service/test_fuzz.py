@@ -2,7 +2,6 @@
 
 import io
 import logging
-import sys
 import zipfile
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecoscale.ecg import LEADS
-from service.conftest import form, left_behind
+from service.conftest import left_behind
 from service.test_limits import figures
 
 logging.getLogger("ecoscale.service").addHandler(logging.NullHandler())
@@ -118,7 +117,7 @@ def test_whatever_the_description_of_the_api_allows_is_answered_as_it_says(clien
     schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
     seen = set()
     for operation in schema.get_all_operations():
-        operation = operation.ok()  # noqa: PLW2901
+        operation = operation.ok()
 
         @given(case=operation.as_strategy())
         @settings(

@@ -8,7 +8,6 @@ import threading
 
 import pytest
 
-
 HEAD = b"POST /v1/predict?filename=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
 
 

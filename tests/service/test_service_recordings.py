@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from service.conftest import form, left_behind
 
 from ecoscale import Classifier, read_ecg
 from ecoscale.datasets.layouts.holter import random_stretches, write_holter
 from ecoscale.ecg import LEADS
+from service.conftest import form, left_behind
 
 
 @pytest.fixture(scope="module")
