@@ -78,21 +78,18 @@ def verdict(prediction: Prediction) -> str:
 def reliability(classifier: Classifier) -> dict[str, str]:
     """What the bundle knows of how far each finding can be trusted, at the threshold in use; by name.
 
-    From its validation records (`bundle.json`): sensitivity and specificity, and the share of alarms that were right
-    at the prevalence there. Findings whose threshold is another than the one that was measured are left out.
+    From its validation records (`bundle.json`): sensitivity and specificity, and the share of alarms that are right at
+    the prevalence there. Findings whose threshold is another than the one that was measured are left out.
     """
-    counted = {
-        found["name"]: found for found in classifier.bundle.manifest.metrics.get("metrics", {}).get("classes", [])
-    }
     told = {}
     for label in classifier.labels:
         points = [point for point in label.operating_points if abs(point[0] - label.threshold) < 1e-9]
         if not points or label.name in classifier.corrections:
             continue
         _, sensitivity, specificity = points[0]
-        text = f"in validation: sensitivity {100 * sensitivity:.0f} %, specificity {100 * specificity:.0f} %"
-        found = counted.get(label.name, {})
-        if abs(found.get("threshold", -1) - label.threshold) < 1e-9 and found["tp"] + found["fp"]:
-            text += f", {found['tp']} of {found['tp'] + found['fp']} alarms right"
+        text = f"in validation: sensitivity {percent(sensitivity)}, specificity {percent(specificity)}"
+        right, wrong = (label.prevalence or 0) * sensitivity, (1 - (label.prevalence or 0)) * (1 - specificity)
+        if label.prevalence and right + wrong:
+            text += f", {percent(right / (right + wrong))} of alarms right where {percent(label.prevalence)} have it"
         told[label.name] = text
     return told

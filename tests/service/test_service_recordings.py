@@ -166,18 +166,14 @@ def test_reports_are_downloads(client, af):
     assert left_behind(client) == []
 
 
-@pytest.mark.parametrize(
-    ("module", "path"),
-    [
-        ("ecoscale.explaining", "/v1/explain?finding=AF"),
-        ("ecoscale.measurements", "/v1/predict?measure=true"),
-        ("ecoscale.report_pdf", "/v1/report?format=pdf"),
-    ],
-)
-def test_a_part_that_is_not_there_is_said_to_be_missing(client, af, monkeypatch, module, path):
-    monkeypatch.setitem(sys.modules, module, None)
-    answer = client.post(path, files=af)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (501, "not_available")
+def test_measurements_without_neurokit2_are_said_to_be_not_installed(client, af, monkeypatch):
+    monkeypatch.setitem(sys.modules, "neurokit2", None)
+    answer = client.post("/v1/predict?measure=true", files=af)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (501, "not_installed")
+    assert "pip install 'ecoscale[measure]'" in answer.json()["error"]["message"]
+    report = client.post("/v1/report?format=json", files=af)
+    assert report.status_code == 200
+    assert "measurements" not in report.json()
     assert left_behind(client) == []
 
 

@@ -29,7 +29,10 @@ __all__ = [
 ]
 
 
-def with_measurements(ecg: ECG, prediction: Prediction) -> Prediction:
-    """The prediction with what the ECG measures, and where the two disagree. Raises as `measure_ecg` does."""
-    measured = measure_ecg(ecg)
+def with_measurements(ecg: ECG, prediction: Prediction, measured: Measurements | None = None) -> Prediction:
+    """The prediction with what the ECG measures, and where the two disagree. Raises as `measure_ecg` does.
+
+    `measured` is what that gave, where it was asked before.
+    """
+    measured = measured or measure_ecg(ecg)
     return replace(prediction, measurements=measured, disagreements=disagreements(measured, prediction))

@@ -18,6 +18,7 @@ from ecoscale.findings import DISCLAIMER
 from ecoscale.service.answers import JSON, RefusedError, encoded
 from ecoscale.service.metrics import CONTENT_TYPE
 from ecoscale.service.schemas import BundleAnswer, BundlesAnswer, ErrorAnswer, ExamplesAnswer
+from ecoscale.wording import reliability
 
 if TYPE_CHECKING:
     from ecoscale.inference import Classifier
@@ -52,7 +53,7 @@ async def bundle(request: Request, bundle: str | None = None) -> Response:
     responses=_MISSING | {200: {"content": {"image/png": {}}, "description": "The diagram."}},
     summary="Probabilities against what came true",
 )
-async def reliability(request: Request, bundle: str | None = None) -> Response:
+async def reliability_diagram(request: Request, bundle: str | None = None) -> Response:
     """The reliability diagram that the bundle carries."""
     path = _service(request).bundle(bundle).classifier.bundle.path / RELIABILITY
     if not path.is_file():
@@ -122,8 +123,9 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get("/", include_in_schema=False)
-async def index() -> FileResponse:
-    """The page."""
+async def index(request: Request) -> FileResponse:
+    """The page, whose first question will be for measurements: neurokit2 takes seconds to load."""
+    _service(request).warm_up()
     return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
 
 
@@ -133,6 +135,7 @@ def about_bundle(classifier: Classifier) -> dict[str, Any]:
     figures = {found["name"]: found for found in manifest.metrics.get("metrics", {}).get("classes", [])}
     intervals = manifest.metrics.get("intervals", {}).get("classes", {})
     preparation = manifest.preparation
+    trusted = reliability(classifier)
     return {
         "name": manifest.name,
         "version": manifest.version,
@@ -149,6 +152,7 @@ def about_bundle(classifier: Classifier) -> dict[str, Any]:
                 "prevalence": label.prevalence,
                 "metrics": {name: value for name, value in figures.get(label.name, {}).items() if name != "name"},
                 "intervals": intervals.get(label.name, {}),
+                "reliability": trusted.get(label.name),
                 "operating_points": [list(point) for point in label.operating_points],
             }
             for label in classifier.labels

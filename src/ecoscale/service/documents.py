@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +10,15 @@ import numpy as np
 from ecoscale.findings import DISCLAIMER
 from ecoscale.service.answers import RefusedError, encoded
 from ecoscale.timeline import Timeline, classify_windows
-from ecoscale.wording import warning_in_words
+from ecoscale.wording import reliability, warning_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ecoscale.ecg import ECG
     from ecoscale.excerpts import Window
+    from ecoscale.explaining import Explanation
     from ecoscale.formats.long_records import LongRecord
     from ecoscale.inference import Classifier, Prediction
 
@@ -26,16 +26,12 @@ LONGEST_EXCERPT = 60.0
 """Seconds of signal in one answer, at most."""
 
 
-def described(prediction: Prediction, measurements: Any = None) -> dict[str, Any]:
-    """A prediction with the findings' titles, and with measurements of the same ECG where there are such."""
+def described(prediction: Prediction) -> dict[str, Any]:
+    """A prediction with the findings' titles, and its warnings in plain words."""
     content = prediction.to_dict()
     content["titles"] = {name: finding.title for name, finding in prediction.findings.items()}
     words = map(warning_in_words, prediction.warnings)
     content["warnings_in_words"] = [{"title": title, "explanation": explanation} for title, explanation in words]
-    if measurements is not None:
-        disagreements = optional("ecoscale.measurements", "disagreements", "measurements")
-        content["measurements"] = measurements.to_dict()
-        content["disagreements"] = list(disagreements(measurements, prediction))
     return content
 
 
@@ -105,27 +101,20 @@ def _window(window: Window, record: LongRecord) -> dict[str, Any]:
     }
 
 
-def report(form: str, ecg: ECG, prediction: Prediction, folder: Path, measurements: Any, relevance: Any) -> bytes:
+def report(
+    form: str, ecg: ECG, prediction: Prediction, folder: Path, classifier: Classifier, relevance: Explanation | None
+) -> bytes:
     """A report as PDF, HTML or JSON; `folder` exists and is the upload's own."""
     if form == "json":
-        content = described(prediction, measurements)
+        content = described(prediction)
         return encoded(content if relevance is None else content | {"explanation": relevance.to_dict()})
     if form == "html":
         from ecoscale.report import write_report
 
         return write_report([(ecg, prediction)], folder / "report.html").read_bytes()
-    report_pdf = optional("ecoscale.report_pdf", "report_pdf", "the PDF report")
-    return report_pdf(ecg, prediction, measurements=measurements, relevance=relevance)
+    from ecoscale.report_pdf import report_pdf
 
-
-def optional(module: str, name: str, what: str) -> Callable[..., Any]:
-    """A function of a part that this installation may lack. Raises `RefusedError` (501) where it does."""
-    try:
-        return getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise RefusedError(501, "not_available", f"{what}: this installation of ecoscale has no such part") from None
+    return report_pdf(ecg, prediction, relevance=relevance, reliability=reliability(classifier))
 
 
 def in_memory(ecg: ECG) -> LongRecord:

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from ecoscale.errors import EcoscaleError
+from ecoscale.errors import EcoscaleError, MissingExtraError
+from ecoscale.explaining import explain_by_insertion, explain_ecg
+from ecoscale.measurements import measure_ecg, with_measurements
 from ecoscale.reading import PreparedECG, prepare_ecg
 from ecoscale.service import documents
 from ecoscale.service.answers import JSON, RefusedError, encoded
@@ -30,7 +32,9 @@ from ecoscale.service.uploads import Upload, receive
 
 if TYPE_CHECKING:
     from ecoscale.ecg import ECG
+    from ecoscale.explaining import Explanation
     from ecoscale.inference import Prediction
+    from ecoscale.measurements import Measurements
     from ecoscale.preparation import Preparation
     from ecoscale.service.batching import Batches
     from ecoscale.service.state import Service
@@ -89,6 +93,7 @@ async def asked_of(request: Request) -> Reading:
 
 
 Asked = Annotated[Reading, Depends(asked_of)]
+Method = Literal["occlusion", "insertion"]
 
 
 @router.post("/predict", response_model=PredictionAnswer, openapi_extra=FILES, summary="What an ECG shows")
@@ -97,16 +102,18 @@ async def predict(request: Request, asked: Asked, measure: bool = False) -> Resp
     service, batches = _served(request, asked)
     with service.accepted():
         upload = await _received(request, service)
-        found: dict[str, Any] = {}
+        measured: list[Measurements] = []
 
         def read() -> ECG:
             ecg = _read(service, upload, asked, batches)
             if measure:
-                found["measurements"] = documents.optional("ecoscale.measurements", "measure_ecg", "measurements")(ecg)
+                measured.append(measure_ecg(ecg))
             return ecg
 
-        def answer(_: ECG, prediction: Prediction) -> bytes:
-            return encoded(documents.described(prediction, found.get("measurements")))
+        def answer(ecg: ECG, prediction: Prediction) -> bytes:
+            return encoded(
+                documents.described(with_measurements(ecg, prediction, measured[0]) if measure else prediction)
+            )
 
         return Response(await service.classify(batches, upload, read, answer), media_type=JSON)
 
@@ -176,9 +183,12 @@ async def timeline(
 
 @router.post("/explain", response_model=ExplanationAnswer, openapi_extra=FILES, summary="What speaks for a finding")
 async def explain(
-    request: Request, asked: Asked, finding: Annotated[str, Query(description="A finding of the bundle.")]
+    request: Request,
+    asked: Asked,
+    finding: Annotated[str, Query(description="A finding of the bundle.")],
+    method: Method = "occlusion",
 ) -> Response:
-    """Which leads and which seconds speak for a finding."""
+    """Which leads and which seconds speak for a finding: parts are taken out in turn, or P waves put in."""
     service, batches = _served(request, asked)
     _require_finding(batches, finding)
     with service.accepted():
@@ -186,7 +196,7 @@ async def explain(
 
         def job() -> bytes:
             ecg = _read(service, upload, asked, batches)
-            return encoded(_explained(batches, ecg, finding).to_dict())
+            return encoded(_explained(batches, ecg, finding, method).to_dict())
 
         return Response(await service.work(upload, job), media_type=JSON)
 
@@ -206,6 +216,7 @@ async def report(
     asked: Asked,
     format: Literal["pdf", "html", "json"] = "pdf",  # noqa: A002 - the parameter's name
     finding: Annotated[str | None, Query(description="Also explain this finding.")] = None,
+    method: Method = "occlusion",
 ) -> Response:
     """The ECG beside its findings, as PDF, as one HTML page, or as JSON."""
     service, batches = _served(request, asked)
@@ -218,11 +229,11 @@ async def report(
         )
 
         def job() -> bytes:
-            relevance = None if finding is None else _explained(batches, ecg, finding)
-            measurements = _measured(ecg, needed=format == "pdf")
+            relevance = None if finding is None else _explained(batches, ecg, finding, method)
+            found = _measured(ecg, prediction)
             # matplotlib's settings are one for all threads.
             with service.drawing, tempfile.TemporaryDirectory(dir=service.uploads.folder) as folder:
-                return documents.report(format, ecg, prediction, Path(folder), measurements, relevance)
+                return documents.report(format, ecg, found, Path(folder), batches.classifier, relevance)
 
         content = await service.work(None, job)
     headers = {"Content-Disposition": f'attachment; filename="ecg-report.{format}"'}
@@ -275,13 +286,14 @@ def _require_finding(batches: Batches, finding: str) -> None:
         )
 
 
-def _explained(batches: Batches, ecg: ECG, finding: str) -> Any:
-    return documents.optional("ecoscale.explaining", "explain_ecg", "explanations")(batches.classifier, ecg, finding)
+def _explained(batches: Batches, ecg: ECG, finding: str, method: Method) -> Explanation:
+    explain = explain_by_insertion if method == "insertion" else explain_ecg
+    return explain(batches.classifier, ecg, finding)
 
 
-def _measured(ecg: ECG, *, needed: bool) -> Any:
-    """Measurements for a report: without them where this installation has none."""
+def _measured(ecg: ECG, prediction: Prediction) -> Prediction:
+    """With measurements, for a report; without them where this installation cannot take them."""
     try:
-        return documents.optional("ecoscale.measurements", "measure_ecg", "measurements")(ecg) if needed else None
-    except (RefusedError, ImportError):
-        return None
+        return with_measurements(ecg, prediction)
+    except MissingExtraError:
+        return prediction

@@ -183,6 +183,7 @@ class LabelAnswer(BaseModel):
     threshold: float
     prevalence: float | None
     metrics: dict[str, Any]
+    reliability: str | None
     operating_points: list[list[float]]
 
 

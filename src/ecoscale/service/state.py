@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecoscale.errors import EcoscaleError
+from ecoscale.errors import EcoscaleError, MissingExtraError
 from ecoscale.inference import Classifier
+from ecoscale.measurements import load_neurokit
 from ecoscale.service.answers import RefusedError, refusal
 from ecoscale.service.batching import Batches, Prepared, Reading, settle
 from ecoscale.service.logs import event, passed
@@ -44,6 +45,7 @@ class Service:
         self.drawing = Lock()
         self.bundles: dict[str, Batches] = {}
         self._mean_seconds = 1.0
+        self._warm = False
 
     async def start(self) -> None:
         """Load the bundles, which runs their self-tests, and start the threads. Raises `BundleError`."""
@@ -89,6 +91,12 @@ class Service:
             batches.close()
         self.slow.shutdown(wait=True)
         self.uploads.close()
+
+    def warm_up(self) -> None:
+        """Load what measurements need, in the background and once; nothing where it is not installed."""
+        if not self._warm:
+            self._warm = True
+            self.slow.submit(_load_neurokit)
 
     @property
     def ready(self) -> bool:
@@ -210,3 +218,8 @@ class Service:
     def _batch_seen(self, name: str, size: int) -> None:
         self.metrics.batches.labels(name).observe(size)
         self.metrics.queue.set(sum(batches.waiting for batches in self.bundles.values()))
+
+
+def _load_neurokit() -> None:
+    with suppress(MissingExtraError):
+        load_neurokit()

@@ -4,16 +4,6 @@ import { drawn, element, percent, sentence } from "/page/elements.js";
 
 const FIRST = 10; // of a bundle that knows many findings, those that are present and the most probable
 
-/** How reliable a decision is, by the records that the bundle was measured on. */
-function reliability(label, present) {
-  const measured = label?.metrics;
-  if (!measured || !measured.positives) return "not measured";
-  const share = (value) => (value === null || value === undefined ? "unknown" : percent(value));
-  return present
-    ? `right in ${share(measured.ppv)} of such calls; finds ${share(measured.sensitivity)} (of ${measured.positives})`
-    : `right in ${share(measured.npv)} of such calls; misses ${share(1 - measured.sensitivity)} (of ${measured.positives})`;
-}
-
 function bar(finding) {
   const at = (share) => (100 * share).toFixed(1);
   return drawn(
@@ -56,7 +46,7 @@ export function findingsTable(findings, bundle, explain) {
         { class: "result" },
         element("span", { class: "mark", "aria-hidden": "true" }, finding.present ? "● " : "○ "),
         finding.present ? "present" : "absent",
-        element("span", { class: "small" }, reliability(labels[name], finding.present)),
+        element("span", { class: "small" }, labels[name]?.reliability ?? "reliability not measured"),
       ),
     );
   });

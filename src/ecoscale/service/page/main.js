@@ -200,17 +200,25 @@ function showMeasurements({ measurements, disagreements = [] }) {
   $("measurements").querySelector("ul").replaceChildren(...notes.map(([name, text]) => element("li", { class: name }, sentence(text))));
 }
 
-async function explain(name) {
-  if (state.relevance?.finding === name) {
-    putExplanationAway();
-    return;
-  }
+/** A click on a finding explains it, and a second one puts the explanation away. */
+function explain(name) {
+  if (state.relevance?.finding === name) putExplanationAway();
+  else explainBy("occlusion", name);
+}
+
+// What is there is taken out; what is missing is put in: a P wave that AF lacks cannot be taken out.
+const METHODS = {
+  occlusion: { ask: "What if a part were not there?", says: "each part was taken out of the signal in turn" },
+  insertion: { ask: "What if P waves were there?", says: "a P wave was put in at each moment in turn" },
+};
+
+async function explainBy(method, name) {
   const turn = state.turn;
   const { excerpt } = state;
   calm();
   say(`Working out what speaks for ${name} …`);
   try {
-    const explanation = await excerpt.explain(state.bundle.name, name);
+    const explanation = await excerpt.explain(state.bundle.name, name, method);
     if (turn !== state.turn || excerpt !== state.excerpt) return;
     state.relevance = explanation;
     markExplained($("findings"), name);
@@ -223,9 +231,16 @@ async function explain(name) {
         element("span", { class: "key speaks", "aria-hidden": "true" }),
         "bars up, filled: speaks for it; ",
         element("span", { class: "key against", "aria-hidden": "true" }),
-        "bars down, hollow: against. It shows what the network looked at, not why the heart does so.",
+        `bars down, hollow: against. For this, ${METHODS[method].says}. It shows what moves the network, not why the heart does so.`,
       ),
-      element("button", { type: "button", onclick: putExplanationAway }, "Put the explanation away"),
+      element(
+        "p",
+        { class: "buttons" },
+        ...Object.entries(METHODS)
+          .filter(([other]) => other !== method)
+          .map(([other, { ask }]) => element("button", { type: "button", onclick: () => explainBy(other, name) }, ask)),
+        element("button", { type: "button", onclick: putExplanationAway }, "Put the explanation away"),
+      ),
     );
     draw();
     say("");
@@ -315,7 +330,7 @@ async function download(format) {
       const result = { ...state.prediction, timeline: state.timeline?.said };
       blob = new Blob([`${JSON.stringify(result, null, 2)}\n`], { type: "application/json" });
     } else {
-      blob = await state.excerpt.report(state.bundle.name, format, state.relevance?.finding);
+      blob = await state.excerpt.report(state.bundle.name, format, state.relevance);
     }
     const link = element("a", { href: URL.createObjectURL(blob), download: `${stem}.${format}` });
     document.body.append(link);

@@ -102,8 +102,8 @@ export class Recording {
     return this.ask("/v1/ecg", { start, seconds }, options);
   }
 
-  explain(bundle, finding, options) {
-    return this.ask("/v1/explain", { bundle, finding }, options);
+  explain(bundle, finding, method) {
+    return this.ask("/v1/explain", { bundle, finding, method });
   }
 
   /** Windows with a probability for each finding (null where not classified), and the episodes of all findings. */
@@ -112,11 +112,7 @@ export class Recording {
     return {
       duration: said.duration_s,
       names: Object.keys(said.findings),
-      windows: said.windows.map(({ start_s, stop_s, findings }) => ({
-        start: start_s,
-        stop: stop_s,
-        probabilities: findings && Object.fromEntries(Object.entries(findings).map(([name, { probability }]) => [name, probability])),
-      })),
+      windows: said.windows.map(({ start_s, stop_s, probabilities }) => ({ start: start_s, stop: stop_s, probabilities })),
       episodes: Object.entries(said.findings).flatMap(([finding, { episodes }]) =>
         episodes.map(({ start_s, stop_s, start, highest_probability }) => ({ finding, start: start_s, stop: stop_s, clock: start, highest: highest_probability })),
       ),
@@ -124,7 +120,8 @@ export class Recording {
     };
   }
 
-  async report(bundle, format, finding) {
-    return (await this.post("/v1/report", { bundle, format, finding })).blob();
+  async report(bundle, format, relevance) {
+    const { finding, method } = relevance ?? {};
+    return (await this.post("/v1/report", { bundle, format, finding, method })).blob();
   }
 }
