@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def serve(*options: str) -> Iterator[str]:
                 if "startup complete" in said.get("event", ""):
                     break
             assert address, "".join(lines)
+            # Read on, or the pipe fills and the service waits for room in it.
+            Thread(target=process.stderr.read, daemon=True).start()
             yield address
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            process.wait(timeout=60)
