@@ -32,12 +32,12 @@ def drop(page: Page, files: list[Path]) -> None:
 
 
 def wait_for_findings(page: Page) -> None:
-    page.wait_for_selector("#findings tr[data-finding]")
+    page.wait_for_selector("#findings [data-finding]")
     expect(page.locator("#status")).to_have_text("")
 
 
 def probabilities(page: Page) -> dict[str, str]:
-    rows = page.locator("#findings tr[data-finding]")
+    rows = page.locator("#findings [data-finding]")
     return {row.get_attribute("data-finding"): row.locator(".share").inner_text() for row in rows.all()}
 
 
@@ -123,11 +123,11 @@ def test_shows_under_the_trace_what_speaks_for_the_finding_that_is_clicked(visit
     with visit() as page:
         drop(page, write_wfdb(tmp_path, "lbbb", ["LBBB"]))
         wait_for_findings(page)
-        page.click("tr[data-finding=LBBB] button.title")
+        page.click("[data-finding=LBBB] button.title")
         page.wait_for_selector(".relevance .speaks")
         assert page.locator(".relevance").count() == 13  # the twelve and the rhythm lead
         assert "speaks for it lies mostly in" in page.locator("#explained").inner_text()
-        page.click("tr[data-finding=LBBB] button.title")
+        page.click("[data-finding=LBBB] button.title")
         assert page.locator(".relevance").count() == 0
 
 
@@ -212,7 +212,7 @@ def test_has_no_serious_accessibility_finding(visit, tmp_path, scheme, size):
                 wait_for_findings(page)
                 page.click("#calipers")
             elif step == "explained":
-                page.click("tr[data-finding=AF] button.title")
+                page.click("[data-finding=AF] button.title")
                 page.wait_for_selector(".relevance")
             found = Axe().run(page).response["violations"]
             serious = {
@@ -230,6 +230,10 @@ def test_shows_a_day_with_its_episodes_and_any_ten_seconds_of_it(visit, holter):
         page.select_option("#bundle", "six-findings-holter")
         drop(page, [holter, holter.with_suffix(".dat")])
         page.wait_for_selector("#episodes tbody tr", timeout=120_000)
+        # Each lane has the probabilities over the day, that of AF and those of the others.
+        lanes = page.locator("svg.lanes path.probability")
+        assert lanes.count() == 6
+        assert len(lanes.last.get_attribute("d")) > 1000
         assert "24:00:00" in page.locator("#sheet-notes").inner_text()
         first = page.locator("#episodes tbody tr").first
         assert "trial fibrillation" in first.inner_text()

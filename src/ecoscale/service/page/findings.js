@@ -4,6 +4,12 @@ import { drawn, element, percent, sentence } from "/page/elements.js";
 
 const FIRST = 10; // of a bundle that knows many findings, those that are present and the most probable
 
+/** What a finding is called elsewhere, and how far to trust it. */
+function about(name, label) {
+  const code = label?.snomed ? `${name}, SNOMED ${label.snomed}` : name;
+  return `${code}; ${label?.reliability ?? "reliability not measured"}`;
+}
+
 function bar(finding) {
   const at = (share) => (100 * share).toFixed(1);
   return drawn(
@@ -26,36 +32,34 @@ export function findingsTable(findings, bundle, explain) {
     const finding = findings[name];
     const title = sentence(labels[name]?.title ?? name);
     return element(
-      "tr",
+      "tbody",
       { class: finding.present ? "present" : null, "data-finding": name, hidden: number >= shown },
       element(
-        "th",
-        { scope: "row" },
-        element("button", { type: "button", class: "title", "aria-pressed": "false", title: "Show what speaks for it", onclick: () => explain(name) }, title),
-        element("span", { class: "small" }, labels[name]?.snomed ? `${name} · SNOMED ${labels[name].snomed}` : name),
+        "tr",
+        {},
+        element(
+          "th",
+          { scope: "row" },
+          element("button", { type: "button", class: "title", "aria-pressed": "false", title: "Show what speaks for it", onclick: () => explain(name) }, title),
+        ),
+        element(
+          "td",
+          { class: "probability" },
+          element("span", { class: "share" }, percent(finding.probability)),
+          bar(finding),
+          element("span", { class: "small" }, `threshold ${percent(finding.threshold)}`),
+        ),
+        element("td", { class: "result" }, element("span", { class: "mark", "aria-hidden": "true" }, finding.present ? "● " : "○ "), finding.present ? "present" : "absent"),
       ),
-      element(
-        "td",
-        { class: "probability" },
-        element("span", { class: "share" }, percent(finding.probability)),
-        bar(finding),
-        element("span", { class: "small" }, `threshold ${percent(finding.threshold)}`),
-      ),
-      element(
-        "td",
-        { class: "result" },
-        element("span", { class: "mark", "aria-hidden": "true" }, finding.present ? "● " : "○ "),
-        finding.present ? "present" : "absent",
-        element("span", { class: "small" }, labels[name]?.reliability ?? "reliability not measured"),
-      ),
+      element("tr", { class: "about" }, element("td", { colspan: 3, class: "small" }, about(name, labels[name]))),
     );
   });
   const table = element(
     "table",
     { class: "findings" },
     element("caption", { class: "unseen" }, "Findings with probability, threshold and reliability"),
-    element("thead", {}, element("tr", {}, ...["Finding", "Probability", "Result and reliability"].map((text) => element("th", { scope: "col" }, text)))),
-    element("tbody", {}, ...rows),
+    element("thead", {}, element("tr", {}, ...["Finding", "Probability", "Result"].map((text) => element("th", { scope: "col" }, text)))),
+    ...rows,
   );
   const parts = [table];
   if (shown < rows.length) {
@@ -71,7 +75,7 @@ export function findingsTable(findings, bundle, explain) {
 
 /** Mark the finding that is explained; none for null. */
 export function markExplained(table, name) {
-  for (const row of table.querySelectorAll("tr[data-finding]")) {
+  for (const row of table.querySelectorAll("[data-finding]")) {
     row.querySelector("button.title").setAttribute("aria-pressed", String(row.dataset.finding === name));
   }
 }

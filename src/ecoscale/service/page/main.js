@@ -436,7 +436,7 @@ async function begin() {
     const { examples: shown } = await examples();
     $("examples").replaceChildren(
       ...shown.map(({ name, title }) =>
-        element("li", {}, element("button", { type: "button", onclick: () => openExample(name) }, title)),
+        element("li", {}, element("button", { type: "button", onclick: () => openExample(name, sentence(title)) }, sentence(title))),
       ),
     );
   } catch (error) {
@@ -444,11 +444,11 @@ async function begin() {
   }
 }
 
-async function openExample(name) {
+async function openExample(name, title) {
   calm();
   say("Fetching the example …");
   try {
-    open([new Recording(name, { files: [await example(name)] })]);
+    open([new Recording(title, { files: [await example(name)] })]);
   } catch (error) {
     say("");
     trouble(error);

@@ -17,7 +17,7 @@ const MARGIN = 3;
 const LEAD_IN = 15;
 const LARGEST_EXCURSION = 50;
 const LARGEST_OFFSET = 1000; // uV: an amplifier's offset, which would only push the trace off its row
-const BAND = 4; // mm for the explanation under a trace
+const BAR = 5; // mm of the largest bar under a trace
 
 const squares = (millimetres) => 5 * Math.ceil(millimetres / 5 - 1e-9);
 
@@ -67,10 +67,10 @@ function grid(width, height) {
 }
 
 /** Bars under the trace: up and solid where the signal speaks for the finding, down and hollow where against. */
-function relevanceBars(shown, relevance, speed) {
+function relevanceBars(shown, relevance, speed, above) {
   const row = relevance.leads.indexOf(shown.lead);
   if (row < 0 || shown.missing) return null;
-  const middle = shown.base + shown.bottom + BAND / 2 + 0.5;
+  const middle = shown.base + shown.bottom + above + 0.5;
   let speaks = "";
   let against = "";
   relevance.values[row].forEach((value, cell) => {
@@ -79,7 +79,7 @@ function relevanceBars(shown, relevance, speed) {
     if (to <= from || Math.abs(value) < 0.02) return;
     const x = shown.x + (from - shown.from) * speed;
     const width = (to - from) * speed;
-    const height = (Math.abs(value) * BAND) / 2;
+    const height = Math.abs(value) * BAR;
     const bar = `M${x.toFixed(2)} ${middle.toFixed(2)}v${(value > 0 ? -height : height).toFixed(2)}h${width.toFixed(2)}v${(value > 0 ? height : -height).toFixed(2)}z`;
     if (value > 0) speaks += bar;
     else against += bar;
@@ -116,7 +116,10 @@ export function drawSheet(ecg, { layout, rhythm, speed, gain, relevance = null, 
   const cut = [...new Set(rows.flat().filter((each) => each.cut).map((each) => each.lead))];
   if (cut.length) notes.push(`Cut off at ${LARGEST_EXCURSION / gain} mV: ${cut.join(", ")}.`);
 
-  const lane = relevance ? BAND + 1 : 0;
+  // Room for the bars of this explanation: over their axis, and under it.
+  const values = relevance ? relevance.values.flat() : [];
+  const above = BAR * values.reduce((most, value) => Math.max(most, value), 0);
+  const lane = relevance ? above - BAR * values.reduce((least, value) => Math.min(least, value), 0) + 1 : 0;
   const paper = LEAD_IN + squares(SHEET_SECONDS * speed);
   let base = squares(Math.max(...rows[0].map((each) => each.top), gain) + 2);
   rows.forEach((row, number) => {
@@ -148,7 +151,7 @@ export function drawSheet(ecg, { layout, rhythm, speed, gain, relevance = null, 
     row.forEach((each, column) => {
       if (column) svg.append(drawn("path", { class: "separator", d: `M${each.x} ${y - 6}v3m0 6v3` }));
       if (relevance) {
-        const bars = relevanceBars(each, relevance, speed);
+        const bars = relevanceBars(each, relevance, speed, above);
         if (bars) svg.append(bars);
       }
       svg.append(drawn("path", { class: "trace", "data-lead": each.lead, transform: `translate(${LEAD_IN} ${each.base})`, d: each.path }));

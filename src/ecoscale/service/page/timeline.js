@@ -12,7 +12,8 @@ export function timelineLanes(timeline, titles, jump) {
   const x = (seconds) => (seconds / duration) * WIDTH;
   const svg = drawn("svg", {
     class: "lanes",
-    viewBox: `0 0 ${WIDTH} ${names.length * LANE + 16}`,
+    viewBox: `0 0 ${WIDTH} ${names.length * LANE}`,
+    height: names.length * LANE,
     preserveAspectRatio: "none",
     role: "img",
     "aria-label": `Probability of ${names.length} findings over ${clock(duration)}; the episodes are listed below`,
