@@ -139,6 +139,10 @@ def _run(session: onnxruntime.InferenceSession, part: NDArray[np.float32]) -> ND
 
 
 def _parts(windows: NDArray[np.float32], threads: int) -> list[NDArray[np.float32]]:
-    """Windows in parts of at most `WINDOWS_TOGETHER`, as many for each thread."""
-    each = max(1, min(WINDOWS_TOGETHER, -(-len(windows) // threads)))
+    """Windows in parts of at most `WINDOWS_TOGETHER`: as many parts for each thread, of the same size but for the last.
+
+    24 windows for two threads are four parts of six: of three parts of eight, one thread would do the last alone.
+    """
+    turns = max(1, -(-len(windows) // (WINDOWS_TOGETHER * threads)))
+    each = max(1, -(-len(windows) // (turns * threads)))
     return [windows[first : first + each] for first in range(0, max(len(windows), 1), each)]

@@ -121,7 +121,7 @@ def test_whatever_the_description_of_the_api_allows_is_answered_as_it_says(clien
 
         @given(case=operation.as_strategy())
         @settings(
-            max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True
+            max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True
         )
         def each(case):
             answer = sent(client, case)
