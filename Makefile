@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 RECORDINGS = $(if $(RECORDS),--records $(RECORDS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint unit cover bench bench-peers clean
+.PHONY: help demo page install test lint unit cover browser bench bench-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -13,9 +13,12 @@ help: ## list the targets
 demo: .venv/.runtime ## install the runtime only (no torch), classify demonstration ECGs, write ecoscale-demo/report.html
 	$(BIN)/ecoscale demo
 
+page: .venv/.serve ## install the service, and serve the page at http://127.0.0.1:8000
+	$(BIN)/ecoscale serve
+
 install: .venv/.dev ## install everything: training, tests, linters
 
-test: lint cover ## install everything pinned, run all linters and tests
+test: lint browser cover ## install everything pinned, run all linters and tests
 
 lint: .venv/.dev ## ruff, pyright and the import contracts
 	$(BIN)/ruff check .
@@ -28,6 +31,14 @@ unit: .venv/.dev ## the tests alone
 
 cover: .venv/.dev ## the tests, with coverage
 	$(BIN)/pytest --cov --cov-report=term
+
+# The page is tested in a real browser. Debian's is installed where that is allowed; where not, its tests are skipped, and say so.
+browser:
+	@command -v chromium chromium-browser google-chrome > /dev/null \
+	    || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
+	        && { echo 'installing chromium, to test the page'; apt-get update -qq; \
+	             DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium > /dev/null; }; } \
+	    || echo 'no Chromium, and none can be installed here: the tests of the page will be skipped'
 
 bench: .venv/.dev ## speed and memory on this machine, into docs/performance.md; RECORDS=FOLDER takes your recordings
 	$(BIN)/python benchmarks/networks.py
@@ -51,6 +62,10 @@ clean: ## remove the environments and what tests and the demonstration leave
 	$(PIP) --editable '.[formats]'
 	@touch $@
 
+.venv/.serve: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[formats,measure,serve]'
+	@touch $@
+
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable '.[dev]'
-	@touch $@ .venv/.runtime
+	@touch $@ .venv/.runtime .venv/.serve
