@@ -71,8 +71,12 @@ def pdf_pages(target: Path | IO[bytes], title: str = "ECG") -> Iterator[Callable
             document.savefig(figure)
 
     about = {"Title": printable(title), "Creator": "ecoscale", "CreationDate": None}
-    with PdfPages(target, metadata=about) as document:
+    document = PdfPages(target, metadata=about)
+    try:
         yield add
+    finally:
+        with sheet_settings():  # the fonts of all pages are written now
+            document.close()
 
 
 def _kind(path: Path) -> str:
