@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from ecoscale import Classifier, read_ecg
 from ecoscale.datasets.synthetic import synthetic_ecg
 from ecoscale.formats.writing import write_ecg
+from service_process import serve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,3 +241,33 @@ def test_shows_a_day_with_its_episodes_and_any_ten_seconds_of_it(visit, holter):
         first.locator("button").click()
         expect(page.locator("#verdict")).to_contain_text("trial fibrillation", timeout=LONGEST_WAIT)
         assert page.locator("#moment").input_value() != "0"
+
+
+def test_asks_for_the_key_of_a_service_that_wants_one(browser):
+    with serve("--api-key", "open sesame") as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.fill("#key-value", "wrong")
+        page.click("#key button")
+        page.wait_for_selector("#key[open]")
+        page.fill("#key-value", "open sesame")
+        page.click("#key button")
+        page.click("#examples button")
+        wait_for_findings(page)
+        page.close()
+
+
+def test_of_many_findings_shows_the_likely_ones_first_and_all_when_asked(browser):
+    with serve("--bundle", "statements") as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.click("#examples button:has-text('Left bundle')")
+        wait_for_findings(page)
+        rows = page.locator("#findings [data-finding]")
+        assert rows.count() == 75
+        shown = [row for row in rows.all() if row.is_visible()]
+        assert len(shown) < 20
+        assert "CLBBB" in [row.get_attribute("data-finding") for row in shown[:5]]
+        page.click("#findings > button")
+        expect(rows.last).to_be_visible()
+        page.close()
