@@ -147,7 +147,17 @@ def test_version_7_3_is_read_alike(newest, signal):
         read_ecg(newest)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_byte_that_ends_the_interpreter_of_scipy_ends_its_process_alone(tmp_path, signal):
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"ECG": {"data": np.zeros((12, 40)), "fs": 250}}, format="5")
+    damaged = bytearray(path.read_bytes())
+    damaged[257] = 82
+    path.write_bytes(damaged)
+    with pytest.raises(FormatError, match=r"a\.mat: the MATLAB file cannot be read .*Is it whole"):
+        read_ecg(path, **STATED)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_bytes_are_read_or_refused(tmp_path, signal, data):
     path = tmp_path / "a.mat"

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ecoscale.ecg import ECG
 
 _EDF, _BDF = b"0       ", b"\xffBIOSEMI"
 _HEADER_BYTES = 256
@@ -40,22 +39,6 @@ def is_edf(head: bytes) -> bool:
         return False
     n_bytes, n_signals = _integer(head[184:192]), _integer(head[252:256])
     return n_signals is not None and n_signals > 0 and n_bytes == _HEADER_BYTES * (n_signals + 1)
-
-
-def read(
-    path: Path,
-    *,
-    source: str,
-    record: str | None = None,
-    rate: float | None = None,
-    unit: str | None = None,
-    leads: Sequence[str] | None = None,
-    fewer_leads: bool = False,
-    longest: float | None = None,
-) -> ECG:
-    """Read the whole of an EDF or BDF file. Raises as `open_edf`, and `LeadError` for missing leads."""
-    opened = open_edf(path, source=source, record=record, rate=rate, unit=unit, leads=leads)
-    return opened.ecg(fewer_leads=fewer_leads, longest=longest)
 
 
 def open_edf(
@@ -156,7 +139,7 @@ class _File:
             with path.open("rb") as file:
                 fixed = file.read(_HEADER_BYTES)
                 n_bytes = _integer(fixed[184:192]) or 0
-                header = fixed + file.read(min(n_bytes, size) - _HEADER_BYTES)
+                header = fixed + file.read(max(0, min(n_bytes, size) - _HEADER_BYTES))
         except OSError as error:
             raise FormatError(f"{source}: the file cannot be read: {error.strerror}") from error
         if len(header) != n_bytes:

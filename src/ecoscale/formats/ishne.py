@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ecoscale.ecg import ECG
 
 MAGIC = b"ISHNE1.0"
 _FIXED_BYTES = 522
@@ -43,22 +42,6 @@ _FAULT = -32768
 def is_ishne(head: bytes) -> bool:
     """Whether a file's first bytes are those of an ISHNE Holter file."""
     return head.startswith(MAGIC)
-
-
-def read(
-    path: Path,
-    *,
-    source: str,
-    record: str | None = None,
-    rate: float | None = None,
-    unit: str | None = None,
-    leads: Sequence[str] | None = None,
-    fewer_leads: bool = False,
-    longest: float | None = None,
-) -> ECG:
-    """Read the whole of an ISHNE Holter file. Raises as `open_ishne`, and `LeadError` for missing leads."""
-    opened = open_ishne(path, source=source, record=record, rate=rate, unit=unit, leads=leads)
-    return opened.ecg(fewer_leads=fewer_leads, longest=longest)
 
 
 def open_ishne(

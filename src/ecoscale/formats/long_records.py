@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecoscale.formats import arrays, dicom, edf, ishne, matlab, scp, wfdb_header, wfdb_record, wfdb_segments
+from ecoscale.formats import arrays, dicom, matlab, wfdb_header, wfdb_record, wfdb_segments
 from ecoscale.formats.leads import twelve_lead_ecg
-from ecoscale.formats.read import HEAD_BYTES, UNMARKED, Content, content_of, open_archived, read_file
+from ecoscale.formats.read import HEAD_BYTES, SAMPLED, UNMARKED, Content, content_of, open_archived, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -105,13 +105,7 @@ def open_long_record(
     return _open(Path(path), options, dialect)
 
 
-_OPENED = {
-    Content.EDF: edf.open_edf,
-    Content.ISHNE: ishne.open_ishne,
-    Content.SCP: scp.open_scp,
-    Content.DICOM: dicom.open_dicom,
-    Content.MATLAB: matlab.open_matlab,
-}
+_OPENED = SAMPLED | {Content.DICOM: dicom.open_dicom, Content.MATLAB: matlab.open_matlab}
 
 
 def _open(path: Path, options: dict[str, Any], dialect: Dialect | None = None) -> LongRecord:

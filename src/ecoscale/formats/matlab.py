@@ -6,16 +6,16 @@ read by its header, not here.
 
 from __future__ import annotations
 
-import math
 import struct
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecoscale.errors import EcoscaleError, FormatError
+from ecoscale.errors import FormatError
 from ecoscale.formats.hdf5 import open_hdf5
 from ecoscale.formats.leads import canonical_leads
+from ecoscale.formats.matlab_variables import DEEPEST, LARGEST, read_variables
 from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, required_millivolts
 from ecoscale.formats.sampled import SampledFile, in_pieces, named_channels
 
@@ -25,15 +25,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ecoscale.ecg import ECG
 
 SIGNALS = ("val", "ecg", "data", "signal", "signals", "tracings")
 RATES = ("fs", "rate", "samplingrate", "samplerate", "samplingfrequency", "sampfreq", "sfreq")
 UNITS = ("unit", "units")
 LEADS = ("leads", "leadnames", "signame", "labels", "channels", "channelnames")
 
-_LARGEST = 2**30
-_DEEPEST = 3
 _V4_BYTES = struct.Struct("<5i")
 
 
@@ -50,22 +47,6 @@ def _is_version_4(head: bytes) -> bool:
     plausible = kind in range(52) and kind % 10 < 3 and n_rows > 0 and n_columns > 0 and imaginary in (0, 1)
     name = head[_V4_BYTES.size : _V4_BYTES.size + max(0, length)]
     return plausible and 1 < length <= 64 and name.endswith(b"\0") and name[:-1].decode("latin-1").isidentifier()
-
-
-def read(
-    path: Path,
-    *,
-    source: str,
-    record: str | None = None,
-    rate: float | None = None,
-    unit: str | None = None,
-    leads: Sequence[str] | None = None,
-    fewer_leads: bool = False,
-    longest: float | None = None,
-) -> ECG:
-    """Read the recording in a MATLAB file. Raises as `open_matlab`, and `LeadError` for missing leads."""
-    opened = open_matlab(path, source=source, record=record, rate=rate, unit=unit, leads=leads)
-    return opened.ecg(fewer_leads=fewer_leads, longest=longest)
 
 
 def open_matlab(
@@ -216,34 +197,7 @@ def _variables(path: Path, source: str) -> dict[str, Any]:
     if newest:
         with open_hdf5(path, source) as file:
             return dict(_hdf5_members(file, "", 0, [0], source))
-    import scipy.io
-
-    try:
-        declared = sum(8 * math.prod(shape) for _, shape, _ in scipy.io.whosmat(path))
-        if declared > _LARGEST:
-            raise FormatError(f"{source}: its variables take up to {declared} bytes; expected at most {_LARGEST}")
-        loaded = scipy.io.loadmat(path, struct_as_record=True, chars_as_strings=True)
-    except EcoscaleError:
-        raise
-    except Exception as error:  # scipy.io lets TypeError, KeyError, struct.error, zlib.error and others pass
-        raise FormatError(
-            f"{source}: the MATLAB file cannot be read ({type(error).__name__}: {error}). Is it whole?"
-        ) from error
-    found: dict[str, Any] = {}
-    for name, value in loaded.items():
-        if not name.startswith("__"):
-            found.update(_members(value, name, 0))
-    return found
-
-
-def _members(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
-    if type(value) is not np.ndarray:  # a sparse matrix, an object, a function
-        return
-    if value.dtype.names is None:
-        yield name, value
-    elif value.size == 1 and depth < _DEEPEST:
-        for part in value.dtype.names:
-            yield from _members(value.reshape(-1)[0][part], f"{name}.{part}", depth + 1)
+    return read_variables(path, source)
 
 
 def _hdf5_members(group: Any, name: str, depth: int, taken: list[int], source: str) -> Iterator[tuple[str, Any]]:
@@ -255,12 +209,12 @@ def _hdf5_members(group: Any, name: str, depth: int, taken: list[int], source: s
         item = group[part]
         full = f"{name}.{part}" if name else part
         if isinstance(item, h5py.Group):
-            if depth < _DEEPEST:
+            if depth < DEEPEST:
                 yield from _hdf5_members(item, full, depth + 1, taken, source)
             continue
         taken[0] += item.size * item.dtype.itemsize
-        if taken[0] > _LARGEST:
-            raise FormatError(f"{source}: its variables take more than {_LARGEST} bytes; expected fewer")
+        if taken[0] > LARGEST:
+            raise FormatError(f"{source}: its variables take more than {LARGEST} bytes; expected fewer")
         if item.dtype.kind == "O":
             yield full, [_hdf5_text(group.file[each]) for each in np.asarray(item).reshape(-1) if each]
         elif item.attrs.get("MATLAB_class") == b"char":

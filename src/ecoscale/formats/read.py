@@ -120,8 +120,8 @@ def content_of(head: bytes) -> Content:
     return Content.WFDB_HEADER if wfdb_header.is_header(text_of(head)) else Content.TEXT
 
 
-SAMPLED = {Content.SCP: scp, Content.EDF: edf, Content.ISHNE: ishne}
-"""Readers of files that say all, and are recordings by what they begin with."""
+SAMPLED = {Content.SCP: scp.open_scp, Content.EDF: edf.open_edf, Content.ISHNE: ishne.open_ishne}
+"""What opens files that say all, and are recordings by what they begin with."""
 
 UNMARKED = (Content.BINARY, Content.TEXT, Content.MATLAB, Content.ARCHIVE)
 """What the samples of a WFDB record may look like: a header beside them says what they are."""
@@ -240,15 +240,15 @@ def read_file(
     if content is Content.HDF5:  # of twelve leads, both
         reader = sph_hdf5 if sph_hdf5.is_recording(path) else code_hdf5
         return reader.read(path, **options)
-    options["fewer_leads"] = fewer_leads
-    if content is Content.DICOM:
-        return dicom.read(path, **options, longest=longest)
     if content in SAMPLED:
-        return SAMPLED[content].read(path, **options, longest=longest)
+        return SAMPLED[content](path, **options).ecg(fewer_leads=fewer_leads, longest=longest)
+    reading: dict[str, Any] = options | {"fewer_leads": fewer_leads}
+    if content is Content.DICOM:
+        return dicom.read(path, **reading, longest=longest)
     if content is Content.PARQUET:
-        return parquet.read(path, **options)
+        return parquet.read(path, **reading)
     if reader := _DOCUMENTS.get(content):
-        return reader.read(path, **options)
+        return reader.read(path, **reading)
     if content is Content.XML:
         found = documents.root_name(head)
         raise FormatError(
@@ -256,17 +256,17 @@ def read_file(
             f"<{'>, <'.join(_XML_ROOTS)}>: export the ECG as one of these, as DICOM or as WFDB. {READABLE}"
         )
     if content is Content.NPY:
-        return arrays.read_npy(path, **options, longest=longest)
+        return arrays.read_npy(path, **reading, longest=longest)
     # A header that is not valid is still called one by its suffix: the error then says what is wrong with it.
     if content is Content.WFDB_HEADER or (content is Content.TEXT and path.suffix == ".hea"):
-        return wfdb_record.read(path, **options, longest=longest)
+        return wfdb_record.read(path, **reading, longest=longest)
     # Samples without any mark of their own are those of the record whose header names this file.
     if header := wfdb_header.header_beside(path):
-        return wfdb_record.read(header, **options, longest=longest)
+        return wfdb_record.read(header, **reading, longest=longest)
     if content is Content.ARCHIVE:
-        return _read_archived(path, options, longest, dialect)
+        return _read_archived(path, options, fewer_leads, longest, dialect)
     if content is Content.MATLAB:
-        return matlab.read(path, **options, longest=longest)
+        return matlab.open_matlab(path, **options).ecg(fewer_leads=fewer_leads, longest=longest)
     described = dialect is not None or arrays.dialect_beside(path) is not None
     if content is Content.TEXT or (described and content is Content.BINARY and head.startswith(_UTF16)):
         try:
@@ -277,10 +277,10 @@ def read_file(
             from ecoscale.formats.dialect import dialect_of, read_table
 
             if found := dialect or dialect_of(path):
-                return read_table(data, found, **options)
+                return read_table(data, found, **reading)
         text = text_of(data)
         if arrays.looks_like_table(text, named=options["leads"] is None):
-            return arrays.read_table(text, **options)
+            return arrays.read_table(text, **reading)
     for magic, what in _FOREIGN.items():
         if head.startswith(magic):
             raise FormatError(f"{source}: {what}. {READABLE}")
@@ -295,9 +295,11 @@ def open_archived(path: Path, source: str, record: str | None, *, tables: bool) 
     return archive.unpacked(path, source=source, record=record, is_recording=is_recording)
 
 
-def _read_archived(path: Path, options: dict[str, Any], longest: float | None, dialect: Dialect | None) -> ECG:
+def _read_archived(
+    path: Path, options: dict[str, Any], fewer_leads: bool, longest: float | None, dialect: Dialect | None
+) -> ECG:
     """The recording in an archive, whose source is the archive."""
-    source, fewer_leads = options["source"], options.pop("fewer_leads")
+    source = options["source"]
     tables = dialect is not None or (options["rate"] is not None and options["unit"] is not None)
     with open_archived(path, source, options["record"], tables=tables) as found:
         own = options | {"source": found.source, "record": found.record}

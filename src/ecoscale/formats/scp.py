@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ecoscale.ecg import ECG
 
 _SECTION_HEADER = 16
 _POINTER = 10
@@ -45,22 +44,6 @@ def is_scp(head: bytes) -> bool:
     section, length = struct.unpack_from("<HI", head, 8)
     itself = struct.unpack_from("<HII", head, _RECORD_HEADER + _SECTION_HEADER)
     return section == 0 and length > _SECTION_HEADER and (head[16:22] == b"SCPECG" or itself == (0, length, 7))
-
-
-def read(
-    path: Path,
-    *,
-    source: str,
-    record: str | None = None,
-    rate: float | None = None,
-    unit: str | None = None,
-    leads: Sequence[str] | None = None,
-    fewer_leads: bool = False,
-    longest: float | None = None,
-) -> ECG:
-    """Read the rhythm of an SCP-ECG record. Raises as `open_scp`, and `LeadError` for missing leads."""
-    opened = open_scp(path, source=source, record=record, rate=rate, unit=unit, leads=leads)
-    return opened.ecg(fewer_leads=fewer_leads, longest=longest)
 
 
 def open_scp(
