@@ -315,6 +315,11 @@ def shipped_bundle(name: str | None = None) -> Path:
     return _weights() / (name or names[0])
 
 
+def shipped_manifest(name: str) -> Manifest:
+    """What a shipped bundle says of itself. Raises `BundleError` where it is not as it should be."""
+    return _read_manifest(shipped_bundle(name) / MANIFEST)
+
+
 def _weights() -> Path:
     return Path(str(files("ecoscale") / "weights"))
 

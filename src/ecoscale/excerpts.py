@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecoscale.bundle import shipped_bundles, shipped_manifest
 from ecoscale.ecg import ECG, LIMB_LEADS, longest_run
 from ecoscale.errors import LeadError, SignalError
 
@@ -106,8 +107,10 @@ def require_leads(classifier: Classifier, leads: Sequence[str], source: str) -> 
     if len(at_hand & set(LIMB_LEADS)) > 1:
         at_hand |= set(LIMB_LEADS)
     if missing := [lead for lead in classifier.preparation.leads if lead not in at_hand]:
+        fitting = [name for name in shipped_bundles() if at_hand.issuperset(shipped_manifest(name).preparation.leads)]
+        shipped = f", such as {fitting[0]}, which is shipped" if fitting else ""
         raise LeadError(
             f"{source}: no lead {', '.join(missing)}, which the bundle {classifier.bundle.title} reads (found "
-            f"{', '.join(leads) or 'none of the twelve'}). Take a bundle of these leads; ecoscale finetune "
+            f"{', '.join(leads) or 'none of the twelve'}). Take a bundle of these leads{shipped}; ecoscale finetune "
             f"{classifier.bundle.manifest.name} RECORDS --leads {','.join(leads) or 'II,V1,V5'} makes one"
         )
