@@ -113,6 +113,15 @@ def test_of_a_long_recording_the_first_minute_is_measured_and_that_is_said():
     assert found.n_beats == pytest.approx(72, abs=2)
 
 
+def test_of_two_intervals_that_have_nothing_in_common_both_count():
+    times = np.arange(1500) / 250
+    row = sum(1.5 * np.exp(-0.5 * ((times - beat) / 0.015) ** 2) for beat in (0.6, 0.9, 4.6))
+    found = measure_ecg(ECG(np.stack([row, row]), 250, ("I", "II")))
+    assert found.heart_rate == pytest.approx(
+        30, abs=0.5
+    )  # three beats in four seconds: two intervals of 2 s in the mean
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 1000),

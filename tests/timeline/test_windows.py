@@ -88,7 +88,9 @@ def test_a_hop_that_leaves_something_unread_is_refused(classifier, holter, hop):
 
 def test_a_record_without_the_bundles_leads_is_refused_before_it_is_read(classifier, tmp_path):
     header = write_holter(tmp_path, hours=0.01, rate=250, leads=("II", "V1", "V5"))
-    with pytest.raises(LeadError, match=r"no lead I, III.*bundle of these leads, such as six-findings-holter, .*; ecoscale finetune"):
+    with pytest.raises(
+        LeadError, match=r"no lead I, III.*bundle of these leads, such as six-findings-holter, .*; ecoscale finetune"
+    ):
         classify_windows(classifier, open_long_record(header))
 
 

@@ -106,7 +106,7 @@ def _without_missed(intervals: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of a regular rhythm, without those in which a beat was not seen, or that end at one that is none."""
     typical = np.median(intervals)
     kept = intervals[(intervals > 0.5 * typical) & (intervals < 1.75 * typical)]
-    return kept if kept.std() < LARGEST_VARIATION * kept.mean() else intervals
+    return kept if kept.size and kept.std() < LARGEST_VARIATION * kept.mean() else intervals
 
 
 def _axis(beats: Beats, waves: Waves) -> tuple[float | None, str]:

@@ -81,7 +81,14 @@ class _Shared(socket.socket):
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _bound, (self.family, self.getsockname())
+        return _of_worker, (self.family, self.getsockname())
+
+
+def _of_worker(family: int, address: tuple[Any, ...]) -> socket.socket:
+    """Listening from the start: who connects while the bundles are loaded waits, and is not refused."""
+    bound = _bound(family, address)
+    bound.listen(_BACKLOG)
+    return bound
 
 
 def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
