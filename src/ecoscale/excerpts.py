@@ -69,16 +69,10 @@ def read_excerpt(record: LongRecord, start: float, seconds: float) -> ECG:
         raise SignalError(
             f"{record.source}: an excerpt cannot begin at {start!r} s; the recording lasts {record.duration:g} s"
         )
-    parts, at = [], 0
-    for piece in record.pieces():
-        parts.append(piece[:, max(0, first - at) : max(0, last - at)])
-        at += piece.shape[1]
-        if at >= last:
-            break
     clock = record.clock(start)
     begins = f"{start:g} s" + ("" if clock is None else f" ({clock})")
     note = f"excerpt: {(last - first) / record.rate:.4g} s from {begins} on, of a recording of {record.duration:,.0f} s"
-    signal = np.concatenate(parts, axis=1)
+    signal = record.samples(first, last)
     return ECG(signal, record.rate, record.leads, record.source, record.record, (*record.notes, note))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ from ecoscale.formats.leads import twelve_lead_ecg
 from ecoscale.formats.read import HEAD_BYTES, SAMPLED, UNMARKED, Content, content_of, open_archived, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -58,7 +58,7 @@ class LongRecord:
         """Length in seconds."""
         return self.n_samples / self.rate
 
-    def pieces(self, seconds: float = PIECE_SECONDS) -> Iterator[NDArray[np.float32]]:
+    def pieces(self, seconds: float = PIECE_SECONDS) -> Generator[NDArray[np.float32]]:
         """The signal in mV, `(leads, samples)`, in consecutive pieces of at most about `seconds`.
 
         The next piece is read while one is in use. Raises `FormatError` where the file is not as it says.
@@ -70,6 +70,17 @@ class LongRecord:
             while (piece := ahead.result()) is not None:
                 ahead = reader.submit(next, pieces, None)
                 yield piece.select(self.leads).signal
+
+    def samples(self, first: int, last: int) -> NDArray[np.float32]:
+        """The signal in mV, `(leads, samples)`, from sample `first` up to `last`; what lies before is read and left."""
+        parts, at = [], 0
+        with closing(self.pieces()) as pieces:
+            for piece in pieces:
+                parts.append(piece[:, max(0, first - at) : max(0, last - at)])
+                at += piece.shape[1]
+                if at >= last:
+                    break
+        return np.concatenate(parts, axis=1) if parts else np.empty((len(self.leads), 0), np.float32)
 
     def clock(self, seconds: float) -> str | None:
         """The wall-clock time so many seconds after the beginning, to a tenth of a second; None if it is not known."""

@@ -46,14 +46,7 @@ def excerpt(record: LongRecord, start: float, seconds: float) -> dict[str, Any]:
         raise RefusedError(
             422, "invalid_parameter", f"start is {start:g} s; the recording ends after {record.duration:.2f} s"
         )
-    parts, at = [], 0
-    for piece in record.pieces():
-        if at + piece.shape[1] > first:
-            parts.append(piece[:, max(0, first - at) : last - at])
-        at += piece.shape[1]
-        if at >= last:
-            break
-    signal = np.concatenate(parts, axis=1) if parts else np.empty((len(record.leads), 0), np.float32)
+    signal = record.samples(first, last)
     return {
         "source": record.source,
         "record": record.record,
