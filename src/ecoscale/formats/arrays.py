@@ -20,6 +20,7 @@ from ecoscale.formats.quantities import (
     rate_of_times,
     refuse_longer,
     refuse_other_unit,
+    refuse_record,
     required_millivolts,
 )
 
@@ -219,12 +220,6 @@ def require(what: str, source: str, **given: object) -> None:
             f"{source}: {what} does not state its {', '.join(missing)}; give "
             f"{', '.join(f'{name}=' for name in missing)} (nothing is guessed)"
         )
-
-
-def refuse_record(record: str | None, source: str) -> None:
-    """Raise `FormatError` where a record is asked for by name, in a file that holds one."""
-    if record is not None:
-        raise FormatError(f"{source}: record {record!r} was asked for; this file holds one recording: leave it out")
 
 
 def table_lines(text: str, comment: str = "#") -> list[tuple[int, str]]:

@@ -22,7 +22,6 @@ from ecoscale.formats.arrays import (
     delimiter_of,
     dialect_beside,
     name_and_unit,
-    refuse_record,
     require,
     table_cells,
     table_lines,
@@ -35,6 +34,7 @@ from ecoscale.formats.quantities import (
     millivolts,
     rate_of_times,
     refuse_other_unit,
+    refuse_record,
     required_millivolts,
 )
 

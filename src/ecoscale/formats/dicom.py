@@ -12,7 +12,7 @@ import numpy as np
 
 from ecoscale.errors import EcoscaleError, FormatError, LeadError, MissingExtraError
 from ecoscale.formats.leads import canonical_lead, lead_of_code, name_channels
-from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, required_millivolts
+from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, refuse_record, required_millivolts
 from ecoscale.formats.sampled import SampledFile, in_pieces
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ def _open(
         import pydicom
     except ImportError:
         raise MissingExtraError("reading DICOM", "pydicom", "formats") from None
-    if record is not None:
-        raise FormatError(f"{source}: record {record!r} was asked for; a DICOM file holds one recording: leave it out")
+    refuse_record(record, source, "a DICOM file")
     try:
         dataset = pydicom.dcmread(path)
         return _rhythm_of(dataset, source, rate, unit, leads)

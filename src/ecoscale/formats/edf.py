@@ -17,8 +17,8 @@ import numpy as np
 
 from ecoscale.errors import EcoscaleError, FormatError, MissingExtraError
 from ecoscale.formats.leads import canonical_lead
-from ecoscale.formats.quantities import agreed_rate, millivolts, refuse_other_unit, required_millivolts
-from ecoscale.formats.sampled import SampledFile, named_channels, refuse_record
+from ecoscale.formats.quantities import agreed_rate, millivolts, refuse_other_unit, refuse_record, required_millivolts
+from ecoscale.formats.sampled import SampledFile, named_channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,7 +15,7 @@ import numpy as np
 from ecoscale.errors import FormatError, LeadError
 from ecoscale.formats.documents import damage_reported, parse_numbers, parse_xml
 from ecoscale.formats.leads import canonical_lead, name_channels, twelve_lead_ecg
-from ecoscale.formats.quantities import agreed_millivolts, agreed_rate, rate_of_interval
+from ecoscale.formats.quantities import agreed_millivolts, agreed_rate, rate_of_interval, refuse_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +47,7 @@ def read(
     Raises `FormatError` for a file that is not as the standard says or does not state its increment or unit,
     `LeadError` for missing leads, `MissingExtraError` without defusedxml.
     """
-    if record is not None:
-        raise FormatError(f"{source}: record {record!r} was asked for; an aECG file holds one recording: leave it out")
+    refuse_record(record, source, "an aECG file")
     with damage_reported(source, "aECG"):
         sets = _rhythm_sets(parse_xml(path, source), source)
         best = max(sets, key=lambda each: (each.n_leads, each.n_characters))

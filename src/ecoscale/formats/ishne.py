@@ -16,8 +16,8 @@ import numpy as np
 
 from ecoscale.ecg import LEADS
 from ecoscale.errors import FormatError
-from ecoscale.formats.quantities import agreed_rate, refuse_other_unit
-from ecoscale.formats.sampled import SampledFile, named_channels, refuse_record
+from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, refuse_record
+from ecoscale.formats.sampled import SampledFile, named_channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,7 +14,7 @@ from ecoscale.errors import FormatError
 from ecoscale.formats.arrays import bare_array, bare_ecg, require
 from ecoscale.formats.documents import damage_reported, holds_keys, parse_json
 from ecoscale.formats.leads import name_channels, twelve_lead_ecg
-from ecoscale.formats.quantities import agreed_millivolts, agreed_rate
+from ecoscale.formats.quantities import agreed_millivolts, agreed_rate, refuse_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +47,7 @@ def read(
     Raises `FormatError` for other JSON, for arrays of unequal length, or where something is neither stated nor given;
     `LeadError` for missing leads.
     """
-    if record is not None:
-        raise FormatError(f"{source}: record {record!r} was asked for; this file holds one recording: leave it out")
+    refuse_record(record, source)
     with damage_reported(source, "JSON"):
         found = parse_json(path, source)
         stated = found if isinstance(found, dict) else {"signal": found}

@@ -18,7 +18,7 @@ import numpy as np
 from ecoscale.errors import FormatError
 from ecoscale.formats.documents import damage_reported, parse_xml
 from ecoscale.formats.leads import name_channels, twelve_lead_ecg
-from ecoscale.formats.quantities import agreed_millivolts, agreed_rate
+from ecoscale.formats.quantities import agreed_millivolts, agreed_rate, refuse_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +52,7 @@ def read(
     Raises `FormatError` for a file without a rhythm, or whose counts, rate or unit are missing or contradict its
     samples, `LeadError` for missing leads, `MissingExtraError` without defusedxml.
     """
-    if record is not None:
-        raise FormatError(f"{source}: record {record!r} was asked for; a MUSE file holds one recording: leave it out")
+    refuse_record(record, source, "a MUSE file")
     with damage_reported(source, "MUSE XML"):
         waveform, notes = _rhythm(parse_xml(path, source), source)
         channels = waveform.findall("{*}LeadData")

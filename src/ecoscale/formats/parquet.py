@@ -9,7 +9,7 @@ import numpy as np
 
 from ecoscale.errors import EcoscaleError, FormatError, MissingExtraError
 from ecoscale.formats.leads import name_channels, twelve_lead_ecg
-from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, required_millivolts
+from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, refuse_record, required_millivolts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,8 +59,7 @@ def read(
         import pyarrow.parquet
     except ImportError:
         raise MissingExtraError("reading Parquet", "pyarrow", "formats") from None
-    if record is not None:
-        raise FormatError(f"{source}: record {record!r} was asked for; this file holds one recording: leave it out")
+    refuse_record(record, source)
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             return _read(file, path.stat().st_size, source, rate, unit, leads, fewer_leads)

@@ -17,7 +17,7 @@ import numpy as np
 from ecoscale.errors import FormatError, MissingExtraError
 from ecoscale.formats.documents import damage_reported, parse_numbers, parse_xml
 from ecoscale.formats.leads import name_channels, twelve_lead_ecg
-from ecoscale.formats.quantities import agreed_rate, refuse_other_unit
+from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, refuse_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,10 +67,7 @@ def read(
     Raises `FormatError` for another version of the schema, an unknown compression, or samples that are not as many as
     stated, `LeadError` for missing leads, `MissingExtraError` without defusedxml or sierraecg.
     """
-    if record is not None:
-        raise FormatError(
-            f"{source}: record {record!r} was asked for; a Philips file holds one recording: leave it out"
-        )
+    refuse_record(record, source, "a Philips file")
     with damage_reported(source, "Philips XML"):
         root = parse_xml(path, source)
         _refuse_other_version(root, source)

@@ -138,3 +138,9 @@ def refuse_other_unit(stated: Iterable[str], given: str | None, source: str, fie
             raise FormatError(
                 f"{source}: {field} is {unit!r}, but unit={given!r} was given; leave unit out: the file states it"
             )
+
+
+def refuse_record(record: str | None, source: str, what: str = "this file") -> None:
+    """Raise `FormatError` where a record is asked for by name, in a file that holds one."""
+    if record is not None:
+        raise FormatError(f"{source}: record {record!r} was asked for; {what} holds one recording: leave it out")

@@ -78,9 +78,3 @@ def named_channels(
             "name a channel in this order, if you know where the electrodes were: they are not guessed"
         )
     return found
-
-
-def refuse_record(record: str | None, source: str, what: str) -> None:
-    """Raise `FormatError` where a record was asked for in a file of one."""
-    if record is not None:
-        raise FormatError(f"{source}: record {record!r} was asked for; {what} holds one recording: leave it out")

@@ -18,8 +18,8 @@ import numpy as np
 
 from ecoscale.errors import EcoscaleError, FormatError
 from ecoscale.formats.leads import lead_of_code
-from ecoscale.formats.quantities import agreed_rate, refuse_other_unit
-from ecoscale.formats.sampled import SampledFile, in_pieces, named_channels, refuse_record
+from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, refuse_record
+from ecoscale.formats.sampled import SampledFile, in_pieces, named_channels
 from ecoscale.formats.scp_huffman import decode_huffman, huffman_codes, undo_differences
 
 if TYPE_CHECKING:
