@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ecoscale.inference import Classifier
     from ecoscale.models import create_model, list_models
     from ecoscale.preparation import Preparation
+    from ecoscale.signal import Signal
     from ecoscale.streaming import Stream
 
 _HOME = {
@@ -30,6 +31,7 @@ _HOME = {
     "EcoscaleError": "ecoscale.errors",
     "OmniScaleClassifier": "ecoscale.estimators",
     "Preparation": "ecoscale.preparation",
+    "Signal": "ecoscale.signal",
     "Stream": "ecoscale.streaming",
     "create_model": "ecoscale.models",
     "find_recordings": "ecoscale.formats",
@@ -46,6 +48,7 @@ __all__ = [
     "EcoscaleError",
     "OmniScaleClassifier",
     "Preparation",
+    "Signal",
     "Stream",
     "__version__",
     "create_model",
