@@ -80,12 +80,8 @@ class SeriesClassifier:
             raise SeriesError(
                 f"series of {series.n_channels} channels; expected {self.n_channels_}, as in those fitted to"
             )
-        if series.shortest < self.network_.minimum_samples:
-            raise SeriesError(
-                f"a series of {series.shortest} samples; the network, which was made for those that it was fitted to, "
-                f"takes at least {self.network_.minimum_samples}"
-            )
-        return probabilities(self.network_, self._standardised(series), device=self.device)
+        series = self._standardised(series).at_least(self.network_.minimum_samples)
+        return probabilities(self.network_, series, device=self.device)
 
     def _predict(self, X: Series) -> NDArray:  # noqa: N803
         return self.classes_[self._predict_proba(X).argmax(axis=1)]
