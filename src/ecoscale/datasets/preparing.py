@@ -14,7 +14,6 @@ import io
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,9 +36,10 @@ from ecoscale.datasets.store import (
     open_store,
     parquet_module,
 )
-from ecoscale.errors import DatasetError, EcoscaleError, MissingExtraError
+from ecoscale.errors import DatasetError, EcoscaleError
 from ecoscale.formats import read_recordings
 from ecoscale.preparation import REVISION
+from ecoscale.workers import one_process_at_a_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +94,7 @@ def prepare(
         parquet_module()
         building = path.with_name(f"{path.name}.building")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path.with_name(f".{path.name}.lock")):
+        with one_process_at_a_time(path.with_name(f".{path.name}.lock"), "making a prepared store", "data"):
             # Another process may have finished it while this one waited.
             if not path.exists():
                 _build(_Build(collection, preparation, dtype, key, building), path, workers, progress)
@@ -158,17 +158,6 @@ def _refuse_another(store: PreparedStore, key: dict) -> None:
 def _differences(found: dict, wanted: dict) -> str:
     named = [name for name in wanted if name != "digest" and found.get(name) != wanted[name]]
     return "; ".join(f"{name} is {found.get(name)}, expected {wanted[name]}" for name in named)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """One process at a time; the system lets go of it when a process ends, however it does. The empty file stays."""
-    try:
-        from filelock import FileLock
-    except ImportError as error:
-        raise MissingExtraError("making a prepared store", "filelock", "data") from error
-    with FileLock(path):
-        yield
 
 
 @dataclass(frozen=True)
