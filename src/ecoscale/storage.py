@@ -229,7 +229,8 @@ def upload(
     names.sort(key=lambda name: name == last)
     for name in progress(names, f"uploading to {url}", len(names)):
         with explained(f"{url} ({name})"):
-            fs.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
+            if _is_local(fs):
+                Path(root, name).parent.mkdir(parents=True, exist_ok=True)
             fs.put_file(str(folder / name), f"{root}/{name}")
     there = files_below(url)
     sent = {name: (folder / name).stat().st_size for name in names}
