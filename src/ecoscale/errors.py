@@ -33,6 +33,10 @@ class DatasetError(EcoscaleError):
     """A collection's files or labels are not as its publisher describes them."""
 
 
+class StorageError(EcoscaleError):
+    """Something at a URL cannot be had or written."""
+
+
 class RecipeError(EcoscaleError):
     """A training recipe asks for something that does not exist or contradicts itself."""
 
