@@ -53,6 +53,10 @@ class ResultsError(EcoscaleError):
     """A file of results was made by another run, or by one that was interrupted and can go on."""
 
 
+class ClusterError(EcoscaleError):
+    """A cluster cannot be reached, or its machines cannot do the work."""
+
+
 class MissingExtraError(EcoscaleError, ImportError):
     """An optional dependency is not installed."""
 
