@@ -61,6 +61,10 @@ class SeriesError(EcoscaleError, ValueError):
     """Time series, their labels, or what an estimator is told about them cannot be used."""
 
 
+class ClusterError(EcoscaleError):
+    """A cluster cannot be reached, or its machines cannot do the work."""
+
+
 class MissingExtraError(EcoscaleError, ImportError):
     """An optional dependency is not installed."""
 
