@@ -3,11 +3,12 @@
     python examples/ppg/make_data.py ppg
     python examples/ppg/make_data.py ppg-new --subjects 40 --seed 1    # other subjects
 
-Each of the subjects has a heart rate, a breathing arrhythmia, a shape and a strength of the pulse of his own. Segments of
-10 s at 64 Hz show one of four things: a `regular` pulse, an `irregular` one as in atrial fibrillation (of some subjects
-only), a pulse under `motion`, or `no_contact`. The pulse wave is neurokit2's `ppg_simulate` (the extra `measure`), motion
-is drawn here and seen by the accelerometer too. Mild motion and breathing arrhythmia are in the calm segments as well, so
-that the classes are not told apart by one number. What is simulated says nothing of real wrists.
+Each of the subjects has a heart rate, a breathing arrhythmia, a shape and a strength of the pulse of his own.
+Segments of 10 s at 64 Hz show one of four things: a `regular` pulse, an `irregular` one as in atrial fibrillation (of
+some subjects only), a pulse under `motion`, or `no_contact`. The pulse wave is neurokit2's `ppg_simulate` (the extra
+`measure`), motion is drawn here and seen by the accelerometer too. Mild motion and breathing arrhythmia are in the
+calm segments as well, so that the classes are not told apart by one number. What is simulated says nothing of real
+wrists.
 """
 
 from __future__ import annotations

@@ -188,9 +188,9 @@ def class_labels(
 ) -> dict[str, NDArray[np.int8]]:
     """The labels of each class: in a record of one class, present for that and absent for all others; else unknown.
 
-    Classes lie in the order `declared`, or else sorted, numbers by their size. Nothing and `unknown` mean that the class
-    is not known. Raises `DatasetError` naming row and value of a class that was not declared, that differs from another
-    only in capitals, or that begins with `not `; and where there are fewer than two.
+    Classes lie in the order `declared`, or else sorted, numbers by their size. Nothing and `unknown` mean that the
+    class is not known. Raises `DatasetError` naming row and value of a class that was not declared, that differs from
+    another only in capitals, or that begins with `not `; and where there are fewer than two.
     """
     values = rows[column].to_numpy(dtype=str)
     known = np.array([_VALUES.get(value.casefold()) != UNKNOWN for value in values], dtype=bool)
@@ -204,8 +204,8 @@ def class_labels(
     elif alike := _alike(first):
         one, other = alike
         raise DatasetError(
-            f"{table}: {column} is {one!r} in row {first[one]} and {other!r} in row {first[other]}; write both alike if "
-            "they are one class, or state 'classes' in dataset.yaml if they are two"
+            f"{table}: {column} is {one!r} in row {first[one]} and {other!r} in row {first[other]}; write both alike "
+            "if they are one class, or state 'classes' in dataset.yaml if they are two"
         )
     if refused := next((name for name in first if name.startswith(NOT)), None):
         raise DatasetError(f"{table}: {column} is {refused!r} in row {first[refused]}; {_NO_NOT}")
