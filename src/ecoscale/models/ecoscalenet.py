@@ -16,6 +16,7 @@ Where this departs from it:
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Literal
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 STAGE_STRIDES = (8, 16, 32, 64)
-"""Total stride of each stage, in input samples."""
+"""Total stride of each stage of the published network, in input samples."""
 
 
 class StochasticDepth(nn.Module):
@@ -175,15 +176,15 @@ class EcoScaleBlock(nn.Module):
 
 
 class EcoScaleNet(Network):
-    """EcoScale-Net: `(batch, n_leads, samples)` to logits `(batch, n_classes)`, for any length of at least 64 samples.
+    """EcoScale-Net: `(batch, n_leads, samples)` to logits `(batch, n_classes)`, for any length of at least its stride.
 
     Parameters
     ----------
     n_leads, n_classes
         Channels in, logits out.
     kernel_sizes
-        For each of the four stages, the kernel lengths of its EcoScale block: one list, which the published block takes
-        twice before {1, 2}; a list of lists, one for each of its layers; or an empty list for a stage without a block.
+        For each stage, the kernel lengths of its EcoScale block: one list, which the published block takes twice before
+        {1, 2}; a list of lists, one for each of its layers; or an empty list for a stage without a block.
     width
         Channels of the first stage; each later stage doubles them. An even number of at least 4.
     dropout
@@ -205,6 +206,9 @@ class EcoScaleNet(Network):
     stem_stride
         Total stride of the stem; published: 4. Ours, for low rates: 2 leaves its max-pool out, and 1 also lets its
         convolution keep every sample. The stages' strides shrink with it.
+    block_strides
+        By how much each stage reduces the length, as many as `kernel_sizes` has lists; published: 2 in four stages.
+        Ours, for short series (`ecoscale.models.series`): 1 keeps every sample, and there may be fewer stages.
     stochastic_depth
         Ours: probability to leave a branch out in training, rising evenly from the first stage's to this in the last
         (Huang et al. 2016).
@@ -212,8 +216,6 @@ class EcoScaleNet(Network):
         Over time, before the head; published: `mean`. Ours: `mean_max` gives the head the largest value beside the
         average, as the networks of the PTB-XL benchmark do (Strodthoff et al. 2020): a single beat may tell.
     """
-
-    minimum_samples = STAGE_STRIDES[-1]
 
     def __init__(
         self,
@@ -232,16 +234,20 @@ class EcoScaleNet(Network):
         squeeze_excitation: bool = False,
         residual_blocks: int = 2,
         stem_stride: int = 4,
+        block_strides: Sequence[int] = (2, 2, 2, 2),
         stochastic_depth: float = 0.0,
         pooling: Literal["mean", "mean_max"] = "mean",
     ) -> None:
         super().__init__()
         if residual_blocks < 1:
             raise ModelError(f"residual_blocks {residual_blocks}: the first halves the length, so expected at least 1")
-        if len(kernel_sizes) != len(STAGE_STRIDES):
+        if len(kernel_sizes) != len(block_strides):
             raise ModelError(
-                f"kernel_sizes has {len(kernel_sizes)} lists; EcoScale-Net has {len(STAGE_STRIDES)} stages"
+                f"kernel_sizes has {len(kernel_sizes)} lists; EcoScale-Net has {len(block_strides)} stages with "
+                f"block_strides {list(block_strides)}"
             )
+        if not block_strides or not set(block_strides) <= {1, 2}:
+            raise ModelError(f"block_strides {list(block_strides)}: expected 2 as published, or 1, for each stage")
         if width < 4 or width % 2:
             raise ModelError(
                 f"width {width}: expected an even number of at least 4, since an EcoScale branch has half the width "
@@ -254,6 +260,7 @@ class EcoScaleNet(Network):
         if pooling not in ("mean", "mean_max"):
             raise ModelError(f"pooling {pooling!r}: expected 'mean' as published, or 'mean_max'")
         self.pooling = pooling
+        self.minimum_samples = stem_stride * math.prod(block_strides)
         self.stem = nn.Sequential(
             nn.Conv1d(n_leads, width, 7, stride=min(stem_stride, 2), padding=3, bias=False),
             nn.BatchNorm1d(width),
@@ -262,11 +269,11 @@ class EcoScaleNet(Network):
         )
         self.stages = nn.ModuleList()
         in_channels = width
-        for stage, kernels in enumerate(kernel_sizes):
+        for stage, (kernels, stride) in enumerate(zip(kernel_sizes, block_strides, strict=True)):
             channels = width * 2**stage
-            depth = stochastic_depth * (stage + 1) / len(STAGE_STRIDES)
+            depth = stochastic_depth * (stage + 1) / len(block_strides)
             blocks: list[nn.Module] = [
-                ResidualBlock(in_channels, channels, 2, dropout, depth),
+                ResidualBlock(in_channels, channels, stride, dropout, depth),
                 *(ResidualBlock(channels, channels, 1, dropout, depth) for _ in range(residual_blocks - 1)),
             ]
             if layers := block_layers(kernels):
@@ -295,7 +302,7 @@ class EcoScaleNet(Network):
                     module.zero_last()
 
     def features(self, x: Tensor) -> Tensor:
-        """`(batch, 8 * width, ceil(samples / 64))`."""
+        """`(batch, channels, ceil(samples / stride))`; as published, `(batch, 8 * width, ceil(samples / 64))`."""
         x = self.stem(x)
         for stage in self.stages:
             x = stage(x)

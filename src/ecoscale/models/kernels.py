@@ -65,6 +65,16 @@ def required_receptive_field(kernel_sizes: Sequence[Sequence[int]], strides: Seq
     return required
 
 
+@lru_cache
+def covering_primes(required: int) -> tuple[int, ...]:
+    """1 and the primes up to the smallest with which a published block covers 1 to `required` samples without a gap."""
+    _check_required(required)
+    largest = max(1, required // 2)
+    while gap_free_coverage(prime_layers(prime_kernels(largest))) < required:
+        largest += 1
+    return prime_kernels(largest)
+
+
 def prime_layers(kernels: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     """The three layers of a published block: the kernels twice, then {1, 2}."""
     return (tuple(kernels), tuple(kernels), PAIR)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ class Network(nn.Module):
     time leads from these to the head, it overrides `pool`.
     """
 
-    minimum_samples: ClassVar[int] = 1
+    minimum_samples: int = 1
     """Fewest samples that the network takes."""
     head: nn.Linear
 
