@@ -78,7 +78,7 @@ def test_a_change_inside_what_is_no_mapping_is_refused(write):
         ("augmentation: {excerpt: 32}", r"augmentation.excerpt: .* greater than or equal to 64 \(found 32\)"),
         ("augmentation: {excerpt: 2000}", "augmentation.excerpt is 2000 samples; the window has 1000"),
         ("preparation: {rate: -100}", r"preparation.rate: .* greater than 0"),
-        ("preparation: {leads: [I, X]}", r"preparation.leads: unknown lead X"),
+        ("preparation: {leads: [I, X]}", r"preparation: leads: unknown lead X"),
         ("seed: -1", r"seed: .* greater than or equal to 0"),
         ("findings: []", "findings: .*at least 1"),
         ("findings: [AF, flutter]", "findings: unknown flutter; there are 1dAVb, RBBB, LBBB, SB, ST, AF"),

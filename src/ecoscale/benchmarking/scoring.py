@@ -148,7 +148,7 @@ def train_and_score(
     if not path.exists():
         _write_scores(path, protocol, run, directories, stores, progress)
     starts, length = _windows(recipe, run.preparation, protocol.aggregate)
-    cost = measure_complexity(run.load_network(), run.preparation.n_leads, length)
+    cost = measure_complexity(run.load_network(), run.preparation.n_channels, length)
     with np.load(path, allow_pickle=False) as arrays:
         kept = dict(arrays)
     return Scores(

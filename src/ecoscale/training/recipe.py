@@ -220,7 +220,7 @@ class Recipe(_Section):
         try:
             # Without memory, and before the hours that preparing the data may take.
             with torch.device("meta"):
-                create_model(self.model.name, self.preparation.n_leads, len(self.findings), **self.model.config)
+                create_model(self.model.name, self.preparation.n_channels, len(self.findings), **self.model.config)
         except (ModelError, TypeError) as error:
             raise ValueError(f"model.config: {error}") from error
         return self
