@@ -23,6 +23,7 @@ from ecoscale.formats.leads import canonical_lead
 from ecoscale.formats.quantities import millivolts
 from ecoscale.models import series_config
 from ecoscale.training.recipe import changed, validated_recipe
+from ecoscale.training.run import Run, refuse_another_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,15 +62,17 @@ BATCHES, SMALLEST_BATCH, LARGEST_BATCH = 10, 8, 64
 class Draft:
     """A recipe, and what it was drafted from.
 
+    - `run`: where the run will lie, and its parts with it.
     - `parts`: the part of each record that has a label; None where the changes say what is trained on.
-    - `stored`: where the recipe finds them; None where the table's folds say.
+    - `by_fold`: whether the table's folds say so; else the recipe finds the parts in the run's folder.
     - `found`, `doubts`: what the records are, and what is doubtful about them, in words.
     """
 
     recipe: Recipe
     collection: Folder
+    run: Path
     parts: Mapping[str, str] | None
-    stored: Path | None
+    by_fold: bool
     found: tuple[str, ...]
     doubts: tuple[str, ...]
 
@@ -78,11 +81,27 @@ class Draft:
         """Of each part: records, patients, and those that show each class."""
         return {} if self.parts is None else part_counts(self.collection, self.parts, self.recipe.findings)
 
+    @property
+    def kept_aside(self) -> str | None:
+        """How `ecoscale evaluate` is told to measure on the records that training does not see; None without any."""
+        held_out = [record for record, part in (self.parts or {}).items() if part == TEST]
+        if not held_out:
+            return None
+        fold = self.collection.records["fold"][held_out[0]]
+        return f"--folds {fold}" if self.by_fold else f"--split {self.run / PARTS}"
+
     def write_parts(self) -> None:
-        """Store the parts where the recipe finds them."""
-        if self.stored is not None and self.parts is not None:
+        """Store the parts where the recipe finds them. Raises `RecipeError` where the folder holds a run."""
+        refuse_another_run(Run(self.run), self.recipe, resume=False)
+        if self.parts is not None and not self.by_fold:
             about = f"{self.collection.directory}, by patient, stratified by label, seed {self.recipe.seed}"
-            splits.write_split(self.stored, self.collection.records, self.parts, about)
+            splits.write_split(self.run / PARTS, self.collection.records, self.parts, about)
+
+
+def own_name(source: Path) -> str:
+    """What a run on a folder (or on its table) is called."""
+    folder = source.resolve()
+    return re.sub(r"[^\w.-]+", "-", folder.name if folder.is_dir() else folder.stem) or "own"
 
 
 def draft_recipe(
@@ -114,7 +133,7 @@ def draft_recipe(
     parts, by_fold = _parts(seen, findings, int(changes.get("seed", 0)))
     n_training = sum(part == TRAIN for part in parts.values())
     content: dict[str, Any] = {
-        "name": re.sub(r"[^\w.-]+", "-", collection.directory.resolve().name) or "own",
+        "name": own_name(collection.directory),
         "description": f"Trained on {len(seen.outlines):,} records of its user's own",
         "findings": findings,
         "single_label": collection.single_label,
@@ -132,14 +151,8 @@ def draft_recipe(
     doubts = [*seen.doubts(), *_length_doubts(seen, recipe)]
     if not own_data:
         doubts += _label_doubts(collection, recipe, parts, by_fold=by_fold)
-    return Draft(
-        recipe,
-        collection,
-        None if own_data else parts,
-        None if own_data or by_fold else run / PARTS,
-        tuple(_found(seen, recipe)),
-        tuple(doubts),
-    )
+    chosen = None if own_data else parts
+    return Draft(recipe, collection, run, chosen, by_fold, tuple(_found(seen, recipe)), tuple(doubts))
 
 
 _CHANNELS = ("preparation.channels", "preparation.leads")
@@ -188,8 +201,7 @@ def _agreed_units(seen: Survey, channels: Sequence[str]) -> list[str]:
     for record, outline in seen.outlines.items():
         if missing := [name for name in channels if name not in outline.channels]:
             raise DatasetError(
-                f"{seen.collection.path(record)}: no channel {', '.join(missing)}; it has "
-                f"{', '.join(outline.channels)}"
+                f"{seen.collection.path(record)}: no channel {', '.join(missing)}; it has {', '.join(outline.channels)}"
             )
     remedy = "Convert the samples of some, or leave their channel out: --set preparation.channels=[...]"
     return list(seen.agreed(f"the units of {', '.join(channels)}", units, ", ".join, remedy))
@@ -251,7 +263,7 @@ def _parts(seen: Survey, findings: Sequence[str], seed: int) -> tuple[dict[str, 
             patient, theirs = next(iter(shared.items()))
             raise DatasetError(
                 f"{seen.collection.directory}: {len(shared)} patients are in more than one part by the column fold, "
-                f"{patient} among them ({', '.join(theirs[:3])}); give all records of a patient the same fold, or leave "
+                f"{patient} among them ({', '.join(theirs[:3])}); give all records of a patient one fold, or leave "
                 "the column out"
             )
         return parts, True

@@ -165,7 +165,7 @@ def train(
     run = Run(folder)
     process = this_process(devices, nodes)
     if process is None:
-        _refuse_another_run(run, recipe, resume)
+        refuse_another_run(run, recipe, resume)
         refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
         launch(devices)
         return run
@@ -174,7 +174,7 @@ def train(
     lightning.seed_everything(recipe.seed, verbose=False)
     with process.first_before_others():
         if process.first:
-            _refuse_another_run(run, recipe, resume)
+            refuse_another_run(run, recipe, resume)
             refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
         # Before the minutes that preparing the data may take.
         fresh = run.last_checkpoint is None
@@ -239,7 +239,8 @@ def train(
     return run
 
 
-def _refuse_another_run(run: Run, recipe: Recipe, resume: bool) -> None:
+def refuse_another_run(run: Run, recipe: Recipe, resume: bool) -> None:
+    """Raise `RecipeError` where a folder holds a run that is not to be gone on with, or none that is."""
     folder = run.folder
     started = (folder / "recipe.yaml").exists()
     if started and not resume:
