@@ -24,11 +24,8 @@ from scipy.ndimage import gaussian_filter1d
 
 RATE, SECONDS = 64, 10
 CLASSES = ("regular", "irregular", "motion", "no_contact")
-SETTINGS = """\
-rate: 64              # Hz
-channels: [ppg, acc]
-units: [a.u., g]
-"""
+HEADER = "time (s),ppg (a.u.),acc (g)"
+"""States rate and units, so that nobody has to."""
 
 
 def pulse(rng: np.random.Generator, subject: dict[str, float], *, irregular: bool) -> np.ndarray:
@@ -105,16 +102,15 @@ def make(folder: Path, n_subjects: int, n_segments: int, seed: int) -> None:
         shares = [0.2, 0.4, 0.25, 0.15] if subject["fibrillates"] else [0.6, 0.0, 0.25, 0.15]
         for place, kind in enumerate(rng.choice(CLASSES, n_segments, p=shares)):
             name = f"s{seed}{number:03}-{place:02}.csv"
-            np.savetxt(
-                folder / name, segment(rng, subject, kind), fmt="%.4f", delimiter=",", header="ppg,acc", comments=""
-            )
+            table = np.column_stack((np.arange(SECONDS * RATE) / RATE, segment(rng, subject, kind)))
+            np.savetxt(folder / name, table, fmt=("%.6f", "%.4f", "%.4f"), delimiter=",", header=HEADER, comments="")
             rows.append((name, f"s{seed}{number:03}", kind))
     random.Random(seed).shuffle(rows)
     with (folder / "labels.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(("path", "subject", "label"))
         writer.writerows(rows)
-    (folder / "dataset.yaml").write_text(SETTINGS)
+    (folder / "dataset.yaml").write_text(f"classes: [{', '.join(CLASSES)}]\n")
 
 
 if __name__ == "__main__":

@@ -252,7 +252,8 @@ def _parts(seen: Survey, findings: Sequence[str], seed: int) -> tuple[dict[str, 
     """The part of each readable record with a label; and whether the table's folds say so."""
     records = seen.collection.records
     labels = seen.collection.labels(findings)
-    usable = records.index.isin(list(seen.outlines)) & (labels != UNKNOWN).any(axis=1)
+    labelled = labels == PRESENT if seen.collection.single_label else labels != UNKNOWN
+    usable = records.index.isin(list(seen.outlines)) & labelled.any(axis=1)
     records, labels = records[usable], labels[usable]
     folds = sorted(records["fold"].unique().tolist())
     if len(folds) > 1:

@@ -35,7 +35,7 @@ from ecoscale.datasets.collections.label_table import (
     PATIENT_COLUMNS,
     RESERVED,
     class_column,
-    class_labels,
+    labels_of_classes,
     fold_column,
     label_columns,
     one_of,
@@ -59,8 +59,8 @@ TABLES = ("labels.csv", "labels.tsv")
 SETTINGS = "dataset.yaml"
 
 _HDF5 = (".h5", ".hdf5")
-# Kinds of files that do not state how they are to be read, and what every file of the kind needs.
-_UNSTATED = {".npy": ("rate", "unit", "leads"), ".csv": ("rate",), ".tsv": ("rate",), ".txt": ("rate",)}
+# Kinds of files that may not state how they are to be read, and what no file of the kind does.
+_UNSTATED = {".npy": ("rate", "unit", "leads"), ".csv": (), ".tsv": (), ".txt": ()}
 
 
 class Folder(Collection):
@@ -90,7 +90,7 @@ class Folder(Collection):
         if classes is None:
             labels, left_out = label_columns(rows, self._table, settings.labels)
         else:
-            labels = class_labels(rows, classes, self._table, settings.classes)
+            labels = labels_of_classes(rows, classes, self._table, settings.classes)
             left_out = [name for name in rows if name not in RESERVED]
         patient_column = one_of(rows, PATIENT_COLUMNS, self._table)
         patients = rows[patient_column].tolist() if patient_column else [""] * len(rows)

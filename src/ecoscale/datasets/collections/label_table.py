@@ -183,7 +183,7 @@ def class_column(rows: pd.DataFrame, table: Path, declared: Sequence[str] | None
     return name
 
 
-def class_labels(
+def labels_of_classes(
     rows: pd.DataFrame, column: str, table: Path, declared: Sequence[str] | None
 ) -> dict[str, NDArray[np.int8]]:
     """The labels of each class: in a record of one class, present for that and absent for all others; else unknown.
