@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ecoscale.datasets import open_collection
     from ecoscale.ecg import ECG
     from ecoscale.errors import EcoscaleError
+    from ecoscale.estimators import EcoScaleClassifier, OmniScaleClassifier
     from ecoscale.formats import find_recordings, read_ecg
     from ecoscale.inference import Classifier
     from ecoscale.models import create_model, list_models
@@ -26,7 +27,9 @@ _HOME = {
     "Bundle": "ecoscale.bundle",
     "Classifier": "ecoscale.inference",
     "ECG": "ecoscale.ecg",
+    "EcoScaleClassifier": "ecoscale.estimators",
     "EcoscaleError": "ecoscale.errors",
+    "OmniScaleClassifier": "ecoscale.estimators",
     "Preparation": "ecoscale.preparation",
     "Signal": "ecoscale.signal",
     "Stream": "ecoscale.streaming",
@@ -41,7 +44,9 @@ __all__ = [
     "ECG",
     "Bundle",
     "Classifier",
+    "EcoScaleClassifier",
     "EcoscaleError",
+    "OmniScaleClassifier",
     "Preparation",
     "Signal",
     "Stream",

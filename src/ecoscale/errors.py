@@ -53,6 +53,10 @@ class ResultsError(EcoscaleError):
     """A file of results was made by another run, or by one that was interrupted and can go on."""
 
 
+class SeriesError(EcoscaleError, ValueError):
+    """Time series, their labels, or what an estimator is told about them cannot be used."""
+
+
 class MissingExtraError(EcoscaleError, ImportError):
     """An optional dependency is not installed."""
 

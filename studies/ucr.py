@@ -1,0 +1,252 @@
+"""EcoScale-Net, OS-CNN and the ROCKET family on the UCR and UEA sets that aeon carries, on their official splits.
+
+    python studies/ucr.py pack ucr.npz                                   # the sets, for a machine without aeon
+    python studies/ucr.py run test results.jsonl --seeds 10              # every network, trained and asked
+    python studies/ucr.py run folds folds.jsonl --networks 'ecoscale*'   # cross-validation on the training parts
+    python studies/ucr.py costs costs.json                               # seconds on this processor, in one process
+    python studies/ucr.py table results.jsonl --costs costs.json         # the tables of docs/series.md
+
+`run` writes a line of JSON for each set, network and seed as soon as it is done, and goes on where a file ends. What was
+chosen of networks and training was chosen on `folds`: the training parts of the seven sets, and two sets whose test
+parts are not in the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+HERE = Path(__file__).parent / "ucr"
+SETS = ("GunPoint", "ArrowHead", "ItalyPowerDemand", "OSULeaf", "ACSF1", "BasicMotions", "JapaneseVowels")
+DEVELOPMENT_SETS = ("PickupGestureWiimoteZ", "UnitTest")
+"""Both parts of these are for choosing."""
+N_FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Part:
+    """Series, `(cases, channels, samples)` or a `(channels, samples)` each, and their classes."""
+
+    series: Any
+    classes: np.ndarray
+
+    @property
+    def n_channels(self) -> int:
+        return self.series[0].shape[0]
+
+    @property
+    def longest(self) -> int:
+        return max(case.shape[-1] for case in self.series)
+
+    def take(self, cases: np.ndarray) -> Part:
+        series = [self.series[case] for case in cases] if isinstance(self.series, list) else self.series[cases]
+        return Part(series, self.classes[cases])
+
+
+@cache
+def load(name: str, part: str, packed: Path | None) -> Part:
+    """A part of a set, from aeon or from a file that `pack` made."""
+    if packed is None:
+        from aeon.datasets import load_classification
+
+        series, classes = load_classification(name, split=part)
+        return Part(series, np.asarray(classes))
+    with np.load(packed, allow_pickle=False) as arrays:
+        values, lengths = arrays[f"{name}/{part}/series"], arrays[f"{name}/{part}/lengths"]
+        classes = arrays[f"{name}/{part}/classes"]
+    values = values.astype(np.float64)
+    if (lengths == lengths[0]).all():
+        return Part(values, classes)
+    return Part([case[:, :length] for case, length in zip(values, lengths, strict=True)], classes)
+
+
+def pack(path: Path) -> None:
+    """Write all sets into one file."""
+    arrays = {}
+    for name in (*SETS, *DEVELOPMENT_SETS):
+        for part in ("train", "test"):
+            own = load(name, part, None)
+            lengths = np.array([case.shape[-1] for case in own.series])
+            values = np.zeros((len(lengths), own.n_channels, lengths.max()), np.float32)
+            for row, case in zip(values, own.series, strict=True):
+                row[:, : case.shape[-1]] = case
+            arrays |= {f"{name}/{part}/series": values, f"{name}/{part}/lengths": lengths}
+            arrays[f"{name}/{part}/classes"] = own.classes.astype(str)
+    np.savez_compressed(path, **arrays)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def classifier(row: dict[str, Any], seed: int, device: str) -> Any:
+    """The classifier that a row describes."""
+    options = dict(row)
+    kind = options.pop("kind")
+    if kind in ("EcoScaleClassifier", "OmniScaleClassifier"):
+        import ecoscale
+
+        return getattr(ecoscale, kind)(random_state=seed, device=device, **options)
+    from aeon.classification import convolution_based
+
+    return getattr(convolution_based, kind)(random_state=seed, **options)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row on one set with one seed."""
+
+    part: str
+    set: str
+    row: str
+    seed: int
+
+    def weight(self) -> float:
+        """Which jobs take longest: those begin first."""
+        sizes = {"ACSF1": 9, "OSULeaf": 8, "JapaneseVowels": 7, "PickupGestureWiimoteZ": 5}
+        return sizes.get(self.set, 1) + (10 if "oscnn" in self.row else 0)
+
+
+def done(path: Path) -> list[dict]:
+    """The lines of a file that are whole."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return found
+
+
+def work(job: Job, row: dict[str, Any], packed: Path | None, device: str) -> dict:
+    """Train and ask; on `folds`, once for each part of the cases that is left out."""
+    import torch
+
+    torch.set_num_threads(1)
+    train = load(job.set, "train", packed)
+    test = load(job.set, "test", packed)
+    if job.part == "folds":
+        from sklearn.model_selection import StratifiedKFold
+
+        if job.set in DEVELOPMENT_SETS:
+            series = [*train.series, *test.series]
+            lengths = {case.shape[-1] for case in series}
+            series = np.stack(series) if len(lengths) == 1 else series
+            train = Part(series, np.concatenate((train.classes, test.classes)))
+        folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=job.seed)
+        pairs = [(train.take(a), train.take(b)) for a, b in folds.split(train.classes, train.classes)]
+    else:
+        pairs = [(train, test)]
+    right, total, answers, seconds = 0, 0, [], [0.0, 0.0]
+    for fitted_to, asked in pairs:
+        model = classifier(row, job.seed, device)
+        began = time.perf_counter()
+        model.fit(fitted_to.series, fitted_to.classes)
+        fitted = time.perf_counter()
+        found = model.predict(asked.series)
+        ended = time.perf_counter()
+        seconds = [seconds[0] + fitted - began, seconds[1] + ended - fitted]
+        answers += np.searchsorted(np.unique(train.classes), found).tolist()
+        right += int((found == asked.classes).sum())
+        total += len(found)
+    result = {
+        "part": job.part,
+        "set": job.set,
+        "row": job.row,
+        "seed": job.seed,
+        "accuracy": right / total,
+        "fit_seconds": round(seconds[0], 3),
+        "predict_seconds": round(seconds[1], 4),
+        "device": device,
+    }
+    if hasattr(model, "network_"):
+        from ecoscale.complexity import measure_complexity
+
+        cost = measure_complexity(model.network_, train.n_channels, train.longest)
+        result |= {"parameters": cost.parameters, "macs": cost.macs}
+    if job.part == "test":
+        result["answers"] = answers
+    return result
+
+
+def run(
+    jobs: list[Job], rows: dict, path: Path, packed: Path | None, device: str, processes: int, limit: float
+) -> None:
+    """Do what is not in the file yet, for at most `limit` seconds."""
+    began = time.monotonic()
+    had = {(line["part"], line["set"], line["row"], line["seed"]) for line in done(path)}
+    jobs = [job for job in jobs if (job.part, job.set, job.row, job.seed) not in had]
+    jobs.sort(key=lambda job: (job.seed // 5, -job.weight(), job.seed))
+    print(f"{len(had)} done, {len(jobs)} to do")
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=context)
+    futures = {pool.submit(work, job, rows[job.row], packed, device): job for job in jobs}
+    failed = 0
+    with path.open("a") as stream:
+        try:
+            for count, future in enumerate(as_completed(futures, timeout=limit), 1):
+                job = futures[future]
+                if (error := future.exception()) is not None:
+                    failed += 1
+                    print(f"{job}: {error!r}", flush=True)
+                    continue
+                line = future.result()
+                stream.write(json.dumps(line) + "\n")
+                stream.flush()
+                print(
+                    f"{time.monotonic() - began:6.0f} s {count}/{len(jobs)} {job.row} {job.set} {job.seed}: "
+                    f"{line['accuracy']:.3f} in {line['fit_seconds']:.1f} s",
+                    flush=True,
+                )
+        except TimeoutError:
+            print(f"stopped after {limit:.0f} s")
+            for process in list(pool._processes.values()):
+                process.kill()
+    pool.shutdown(wait=False, cancel_futures=True)
+    print(f"{failed} failed")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    packing = commands.add_parser("pack")
+    packing.add_argument("path", type=Path)
+    running = commands.add_parser("run")
+    running.add_argument("part", choices=("test", "folds"))
+    running.add_argument("path", type=Path)
+    running.add_argument("--networks", nargs="+", default=["*"], help="shell patterns of rows")
+    running.add_argument("--rows", type=Path, default=HERE / "rows.yaml", help="the rows, each a classifier")
+    running.add_argument("--sets", nargs="+")
+    running.add_argument("--seeds", type=int, default=5)
+    running.add_argument("--first-seed", type=int, default=0)
+    running.add_argument("--data", type=Path, help="a file that pack made; aeon's own without")
+    running.add_argument("--device", default="cpu")
+    running.add_argument("--processes", type=int, default=1)
+    running.add_argument("--limit", type=float, default=86400, help="seconds")
+    given = parser.parse_args()
+    if given.command == "pack":
+        pack(given.path)
+    elif given.command == "run":
+        rows = yaml.safe_load(given.rows.read_text())
+        names = [row for row in rows if any(fnmatch.fnmatch(row, pattern) for pattern in given.networks)]
+        sets = given.sets or (SETS if given.part == "test" else (*SETS, *DEVELOPMENT_SETS))
+        seeds = range(given.first_seed, given.first_seed + given.seeds)
+        jobs = [Job(given.part, name, row, seed) for seed in seeds for row in names for name in sets]
+        run(jobs, rows, given.path, given.data, given.device, given.processes, given.limit)
+
+
+if __name__ == "__main__":
+    main()
