@@ -25,7 +25,7 @@ from ecoscale.formats.leads import canonical_leads
 from ecoscale.packing import measure_run, pack
 from ecoscale.training import Recipe, Run, load_recipe, train
 from ecoscale.training.pretrained import kept_outputs, open_pretrained
-from ecoscale.training.recipe import validated_recipe
+from ecoscale.training.recipe import changed, validated_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -199,7 +199,7 @@ def finetune(
         "optimisation": dict(OPTIMISATION),
         "seed": seed,
     }
-    tuned = _Plan(_changed(content, changes or {}), out, parts, "")
+    tuned = _Plan(changed(content, changes or {}, "--set"), out, parts, "")
     whole = tuned.recipe(chooses=1)
     if resume and load_recipe(out / RECIPE) != whole:
         raise RecipeError(
@@ -262,14 +262,6 @@ def _leads(base: Pretrained, collection: Folder, asked: Sequence[str] | None) ->
             f"{collection.path(record)}: has leads {', '.join(has)}; {base.source} reads {', '.join(known)}"
         )
     raise RecipeError(f"{collection.directory}: none of {len(collection)} records can be read; first: {failed}")
-
-
-def _changed(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    changed = dict(content)
-    for key, value in changes.items():
-        section, _, last = key.partition(".")
-        changed[section] = {**changed.get(section, {}), last: value} if last else value
-    return changed
 
 
 def _refuse_too_few(store: PreparedStore, findings: Sequence[str], parts: int, *, cross_validate: bool) -> None:

@@ -179,17 +179,23 @@ def check_collection(
     )
 
 
-def part_counts(collection: Collection, parts: Mapping[str, str]) -> dict[str, dict[str, int]]:
-    """Of each part (train, validation and test first): records, patients, and positives of each finding."""
+def part_counts(
+    collection: Collection, parts: Mapping[str, str], findings: Sequence[str] | None = None
+) -> dict[str, dict[str, int]]:
+    """Of each part (train, validation and test first): records, patients, and positives of each finding.
+
+    The findings are those of the vocabulary that it states, unless others are named.
+    """
     counts = {}
-    labels = collection.labels(collection.findings)
+    findings = collection.findings if findings is None else findings
+    labels = collection.labels(findings)
     own = [parts.get(record) for record in collection.records.index]
     for part in sorted(set(parts.values()), key=_rank):
         rows = np.array([one == part for one in own], dtype=bool)
         positives = (labels[rows] == PRESENT).sum(axis=0).tolist()
         patients = collection.records["patient"].to_numpy()[rows]
         counts[part] = {"records": int(rows.sum()), "patients": len(set(patients))}
-        counts[part] |= dict(zip(collection.findings, positives, strict=True))
+        counts[part] |= dict(zip(findings, positives, strict=True))
     return counts
 
 

@@ -57,6 +57,8 @@ class Collection(ABC):
     directory: Path
     records: pd.DataFrame
     notes: tuple[str, ...] = ()
+    single_label: bool = False
+    """Whether each record has one class of several, rather than findings that it shows or not."""
     options: Mapping[str, Any] = MappingProxyType({})
     """What its files do not state and a user does: `rate`, `unit` and `leads` of `read_ecg`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -267,16 +268,25 @@ def load_recipe(path: str | Path, **changes: Any) -> Recipe:
     Raises `RecipeError` naming the file and each key that is wrong.
     """
     path = Path(path)
-    content = _content(path)
+    dotted = {key.replace("__", "."): value for key, value in changes.items()}
+    return validated_recipe(changed(_content(path), dotted, str(path)), str(path))
+
+
+def changed(content: Mapping[str, Any], changes: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """A recipe's content with other values for some keys, as `--set` names them: `optimisation.epochs`.
+
+    Raises `RecipeError` naming `source` where a key leads through a value that has none.
+    """
+    new = deepcopy(dict(content))
     for key, value in changes.items():
-        section = content
-        *parents, last = key.split("__")
+        section = new
+        *parents, last = key.split(".")
         for parent in parents:
             section = section.setdefault(parent, {})
             if not isinstance(section, dict):
-                raise RecipeError(f"{path}: {parent}: expected a mapping, found {section!r}")
+                raise RecipeError(f"{source}: {parent}: expected a mapping, found {section!r}")
         section[last] = value
-    return validated_recipe(content, str(path))
+    return new
 
 
 def validated_recipe(content: Mapping[str, Any], source: str) -> Recipe:

@@ -171,7 +171,7 @@ def train(
     run = Run(folder)
     process = this_process(devices, nodes)
     if process is None:
-        _refuse_another_run(run, recipe, resume)
+        refuse_another_run(run, recipe, resume)
         refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
         launch(devices)
         return run
@@ -185,7 +185,7 @@ def train(
 
     with process.first_before_others(meanwhile=at_hand):
         if process.first:
-            _refuse_another_run(run, recipe, resume)
+            refuse_another_run(run, recipe, resume)
             refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
         # Before the minutes that preparing the data may take.
         fresh = run.last_checkpoint is None
@@ -262,7 +262,8 @@ def _at_hand(name: str, place: str | Path, cache: Path | None, nodes: int, progr
     return folder
 
 
-def _refuse_another_run(run: Run, recipe: Recipe, resume: bool) -> None:
+def refuse_another_run(run: Run, recipe: Recipe, resume: bool) -> None:
+    """Raise `RecipeError` where a folder holds a run that is not to be gone on with, or none that is."""
     folder = run.folder
     started = (folder / "recipe.yaml").exists()
     if started and not resume:

@@ -31,9 +31,13 @@ import numpy as np
 from ecoscale.datasets.collection import Collection, list_collections
 from ecoscale.datasets.collections.label_table import (
     FILE_COLUMNS,
+    NOT,
     PATIENT_COLUMNS,
+    RESERVED,
+    class_column,
     fold_column,
     label_columns,
+    labels_of_classes,
     one_of,
     read_label_table,
     read_settings,
@@ -54,11 +58,9 @@ if TYPE_CHECKING:
 TABLES = ("labels.csv", "labels.tsv")
 SETTINGS = "dataset.yaml"
 
-# Before the name of a label that a row states to be absent, in its codes: what they do not name is unknown.
-_NOT = "not "
 _HDF5 = (".h5", ".hdf5")
-# Kinds of files that do not state how they are to be read, and what every file of the kind needs.
-_UNSTATED = {".npy": ("rate", "unit", "leads"), ".csv": ("rate",), ".tsv": ("rate",), ".txt": ("rate",)}
+# Kinds of files that may not state how they are to be read, and what no file of the kind does.
+_UNSTATED = {".npy": ("rate", "unit", "leads"), ".csv": (), ".tsv": (), ".txt": ()}
 
 
 class Folder(Collection):
@@ -83,7 +85,13 @@ class Folder(Collection):
         held = {file: exams(file) for file in dict.fromkeys(files) if file.suffix.lower() in _HDF5}
         self._refuse_unreadable(files, exam_ids, held)
         names = self._names(rows, exam_ids)
-        labels, left_out = label_columns(rows, self._table, settings.labels)
+        classes = class_column(rows, self._table, settings.labels)
+        self.single_label = classes is not None
+        if classes is None:
+            labels, left_out = label_columns(rows, self._table, settings.labels)
+        else:
+            labels = labels_of_classes(rows, classes, self._table, settings.classes)
+            left_out = [name for name in rows if name not in RESERVED]
         patient_column = one_of(rows, PATIENT_COLUMNS, self._table)
         patients = rows[patient_column].tolist() if patient_column else [""] * len(rows)
         records = pd.DataFrame(
@@ -92,7 +100,7 @@ class Folder(Collection):
                 "fold": fold_column(rows, self._table),
                 "codes": [
                     frozenset(
-                        name if value == PRESENT else _NOT + name
+                        name if value == PRESENT else NOT + name
                         for name, value in zip(labels, values, strict=True)
                         if value != UNKNOWN
                     )
@@ -105,10 +113,10 @@ class Folder(Collection):
         )
         self._findings = tuple(name for name in FINDINGS if name in labels)
         self.label_names = tuple(labels)
-        """The label columns, in the table's order."""
+        """The label columns in the table's order, or the classes."""
         self.records = records.iloc[_reading_order(files, exam_ids, held)]
         self.notes = (
-            *self._columns_noted(list(labels), left_out),
+            *self._columns_noted(classes, list(labels), left_out),
             *self._patients_noted(patients.count("")),
             *self._files_noted(files, held),
         )
@@ -133,15 +141,14 @@ class Folder(Collection):
         Raises `DatasetError` for another name that no row states.
         """
         codes = records["codes"].tolist()
-        stated = {code.removeprefix(_NOT) for own in codes for code in own}
+        stated = {code.removeprefix(NOT) for own in codes for code in own}
         if unknown := [name for name in findings if name not in stated and name not in FINDINGS]:
             raise DatasetError(
                 f"{cls.title}: no row states {', '.join(unknown)}, which is no finding of the vocabulary; what they "
                 f"state is {', '.join(sorted(stated)) or 'nothing'}"
             )
         labels = [
-            [PRESENT if name in own else ABSENT if _NOT + name in own else UNKNOWN for name in findings]
-            for own in codes
+            [PRESENT if name in own else ABSENT if NOT + name in own else UNKNOWN for name in findings] for own in codes
         ]
         return np.array(labels, dtype=np.int8).reshape(len(codes), len(findings))
 
@@ -227,7 +234,11 @@ class Folder(Collection):
                 )
         return list(names)
 
-    def _columns_noted(self, labels: Sequence[str], left_out: Sequence[str]) -> list[str]:
+    def _columns_noted(self, classes: str | None, labels: Sequence[str], left_out: Sequence[str]) -> list[str]:
+        if classes is not None:
+            notes = [f"{self._table.name}: {len(labels)} classes in column {classes}: {', '.join(labels)}"]
+            beside = f"; the label of each record is its {classes}" if left_out else ""
+            return notes + [f"{self._table.name}: columns left out: {', '.join(left_out)}{beside}"] * bool(left_out)
         kinds = {
             "findings": [name for name in labels if name in FINDINGS],
             "labels of your own": [name for name in labels if name not in FINDINGS],
