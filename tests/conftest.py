@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 # The tests' networks are tiny: threads would only wait for each other. Set before torch is imported, and inherited.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says nothing of it where as many processes run tests as there are cores.
+hypothesis.settings.register_profile("beside others", deadline=None)
+hypothesis.settings.load_profile("beside others")
 
 
 @pytest.fixture(scope="session")
