@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit, logit, logsumexp
 from sklearn.isotonic import isotonic_regression
 
-from ecoscale.calibration import METHODS, Calibration, CalibrationCurve
+from ecoscale.calibration import METHODS, SINGLE_LABEL_METHODS, Calibration, CalibrationCurve
 from ecoscale.evaluation._arrays import EvaluationError, checked_labels, checked_names, checked_scores
 
 if TYPE_CHECKING:
@@ -26,8 +26,17 @@ if TYPE_CHECKING:
     """Of one class: whether each known record is positive, and its logit."""
 
 
+SLOPE_BOUNDS = (-12.0, 12.0)
+"""Within which the logarithm of the inverse temperature is looked for, of logits of a mean square of one."""
+
+
 def fit_calibration(
-    labels: ArrayLike, logits: ArrayLike, method: CalibrationMethod = "platt", names: Sequence[str] | None = None
+    labels: ArrayLike,
+    logits: ArrayLike,
+    method: CalibrationMethod = "platt",
+    names: Sequence[str] | None = None,
+    *,
+    single_label: bool = False,
 ) -> Calibration:
     """Fit a calibration to each class's logits.
 
@@ -51,6 +60,10 @@ def fit_calibration(
         - `"none"`: the sigmoid of the logit.
     names
         The classes' names, for the warnings.
+    single_label
+        Classes exclude each other, and the probabilities are the softmax of the logits: by `"temperature"` of one that
+        is fitted to the log loss of the records whose class is known, or by `"none"` as they are. Platt's targets are
+        then, of a class with n records among K classes, (n + 1) / (n + K) and 1 / (n + K) for each of the others.
 
     Returns
     -------
@@ -68,8 +81,15 @@ def fit_calibration(
     truth = checked_labels(labels)
     scores = checked_scores(logits, truth.shape, "logits")
     names = checked_names(names, truth.shape[1])
+    if single_label and method not in SINGLE_LABEL_METHODS:
+        raise EvaluationError(
+            f"method is {method!r}; classes that exclude each other have one temperature for all, or none: "
+            f"{', '.join(SINGLE_LABEL_METHODS)}"
+        )
     if method == "none":
-        return Calibration(method, (CalibrationCurve(),) * len(names))
+        return Calibration(method, (CalibrationCurve(),) * len(names), single_label=single_label)
+    if single_label:
+        return _fit_softmax_temperature(truth, scores, names)
     columns: dict[str, Known] = {}
     for position, name in enumerate(names):
         known = truth[:, position] >= 0
@@ -140,6 +160,33 @@ def _fit_temperature(columns: dict[str, Known]) -> Calibration:
         else:
             warnings.append(f"not calibrated, the fitted slope {fitted:.3g} would turn the ranking over")
     return Calibration("temperature", (CalibrationCurve(slope),) * len(columns), tuple(warnings))
+
+
+def _fit_softmax_temperature(truth: NDArray[np.int8], scores: NDArray[np.float64], names: Sequence[str]) -> Calibration:
+    """One slope, the inverse of the temperature, for classes of which each record has one."""
+    known = (truth == 1).sum(axis=1) == 1
+    own, logits = truth[known].argmax(axis=1), scores[known]
+    count = np.bincount(own, minlength=len(names))
+    warnings = [f"{name}: there are no records to fit on" for name, n in zip(names, count, strict=True) if not n]
+    slope, size = 1.0, float(np.sqrt(np.mean(logits**2))) if known.any() else 0.0
+    if size:
+        target = np.repeat(1 / (count + len(names)), len(names)).reshape(-1, len(names))[own]
+        target[np.arange(len(own)), own] *= count[own] + 1
+        standard = logits / size
+        wanted = (target * standard).sum(axis=1)
+
+        def loss(log_slope: float) -> float:
+            given = np.exp(log_slope) * standard
+            return float(np.mean(logsumexp(given, axis=1) - np.exp(log_slope) * wanted))
+
+        # Convex in the slope: where the loss falls from a slope of zero on, it has one minimum.
+        if np.mean(wanted - standard.mean(axis=1)) > 0:
+            found = minimize_scalar(loss, bounds=SLOPE_BOUNDS, method="bounded", options={"xatol": 1e-9})
+            slope = float(np.exp(found.x) / size)
+        else:
+            warnings.append("not calibrated, the fitted slope would turn the ranking over")
+    curves = (CalibrationCurve(slope),) * len(names)
+    return Calibration("temperature", curves, tuple(warnings), single_label=True)
 
 
 def _fit_knots(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import log_softmax
 
-from ecoscale.calibration import METHODS, CalibrationMethod, sigmoid
+from ecoscale.calibration import METHODS, SINGLE_LABEL_METHODS, CalibrationMethod, sigmoid, softmax
 from ecoscale.evaluation._arrays import (
     EvaluationError,
     checked_labels,
@@ -45,7 +46,8 @@ def compare_calibrations(
     patients: ArrayLike | None = None,
     names: Sequence[str] | None = None,
     *,
-    methods: Sequence[CalibrationMethod] = tuple(METHODS),
+    methods: Sequence[CalibrationMethod] | None = None,
+    single_label: bool = False,
     n_folds: int = 5,
     seed: int = 0,
 ) -> CalibrationComparison:
@@ -62,7 +64,9 @@ def compare_calibrations(
     names
         The classes' names.
     methods
-        What to compare.
+        What to compare; by default all that there are for such classes.
+    single_label
+        Classes exclude each other (`fit_calibration`); the log loss is then the cross entropy.
     n_folds
         Parts that the patients are dealt into, those with the rarest findings first and so evenly.
     seed
@@ -80,12 +84,19 @@ def compare_calibrations(
     if not 2 <= n_folds <= n_patients:
         raise EvaluationError(f"n_folds is {n_folds}; expected at least 2 and at most the {n_patients} patients")
     part = _deal(truth, patient, n_patients, n_folds, seed)[patient]
+    if methods is None:
+        methods = SINGLE_LABEL_METHODS if single_label else tuple(METHODS)
     figures, probabilities = {}, {}
     for method in methods:
         log_odds = np.empty_like(scores)
         for left_out in range(n_folds):
             inside = part == left_out
-            log_odds[inside] = fit_calibration(truth[~inside], scores[~inside], method, names).log_odds(scores[inside])
+            fitted = fit_calibration(truth[~inside], scores[~inside], method, names, single_label=single_label)
+            log_odds[inside] = fitted.log_odds(scores[inside])
+        if single_label:
+            probabilities[method] = softmax(log_odds)
+            figures[method] = _class_figures(truth, log_odds)
+            continue
         probabilities[method] = sigmoid(log_odds)
         measured = np.array([_figures(truth[:, column], log_odds[:, column]) for column in range(len(names))])
         macro = [float(mean_of_defined(column)) for column in measured.T]
@@ -104,6 +115,20 @@ def _deal(
     part = np.empty(n_patients, dtype=np.intp)
     part[order[np.argsort(rarest[order], kind="stable")]] = np.arange(n_patients) % n_folds
     return part
+
+
+def _class_figures(truth: NDArray[np.int8], logits: NDArray[np.float64]) -> dict[str, float]:
+    """Of classes that exclude each other: mean calibration error and Brier score of the classes, and cross entropy."""
+    known = (truth == 1).sum(axis=1) == 1
+    if not known.any():
+        return dict.fromkeys(("ece", "brier", "log_loss"), float("nan"))
+    own, probabilities = truth[known], softmax(logits[known])
+    errors = [expected_calibration_error(own[:, place], probabilities[:, place]) for place in range(own.shape[1])]
+    return {
+        "ece": float(np.mean(errors)),
+        "brier": float(np.mean((probabilities - own) ** 2)),
+        "log_loss": float(-log_softmax(logits[known], axis=1)[own == 1].mean()),
+    }
 
 
 def _figures(column: NDArray[np.int8], log_odds: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecoscale.evaluation._arrays import Number, checked, checked_names, checked_thresholds
+from ecoscale.evaluation._arrays import Number, checked, checked_names, decisions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Confusion:
 
 
 def confusion_table(
-    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike, names: Sequence[str] | None = None
+    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike | None, names: Sequence[str] | None = None
 ) -> Confusion:
     """Count which findings are predicted on records with each finding, and on those with none.
 
@@ -51,7 +51,7 @@ def confusion_table(
     probabilities
         `(records, classes)`, in [0, 1].
     thresholds
-        `(classes,)`, or one for all.
+        `(classes,)`, or one for all. None: the most probable class of each record is predicted.
     names
         The classes' names.
 
@@ -63,7 +63,7 @@ def confusion_table(
     truth, scores = checked(labels, probabilities)
     n_classes = truth.shape[1]
     known = truth >= 0
-    called = (scores >= checked_thresholds(thresholds, n_classes)) & known
+    called = decisions(scores, thresholds) & known
     everyone = np.ones(truth.shape[0], dtype=bool)
     rows = np.column_stack([truth == 1, (truth == 0).all(axis=1)]).astype(np.int64)
     columns = np.column_stack([called, ~called.any(axis=1)])

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from rich.markup import escape
 from rich.table import Table
 
-from ecoscale.evaluation._arrays import EvaluationError, checked, checked_names, checked_thresholds, patient_index
+from ecoscale.evaluation._arrays import EvaluationError, checked, checked_names, patient_index
 from ecoscale.evaluation.bootstrap import BootstrapIntervals, Interval, bootstrap_intervals
 from ecoscale.evaluation.confusion import Confusion, confusion_table
 from ecoscale.evaluation.metrics import Metrics, decimals, measure
@@ -101,7 +101,7 @@ _ADAPTER = TypeAdapter(Evaluation)
 def evaluate(
     labels: ArrayLike,
     probabilities: ArrayLike,
-    thresholds: ArrayLike,
+    thresholds: ArrayLike | None,
     names: Sequence[str],
     patients: ArrayLike | None = None,
     *,
@@ -118,7 +118,8 @@ def evaluate(
     probabilities
         `(records, classes)`, in [0, 1].
     thresholds
-        `(classes,)`; a probability that reaches it counts as present.
+        `(classes,)`; a probability that reaches it counts as present. None: the classes exclude each other, and the
+        most probable one of each record is present; what stands at 0.5 is then the same.
     names
         The classes' names.
     patients
@@ -138,7 +139,7 @@ def evaluate(
     """
     truth, scores = checked(labels, probabilities)
     n_records, n_classes = truth.shape
-    names, thresholds = checked_names(names, n_classes), checked_thresholds(thresholds, n_classes)
+    names = checked_names(names, n_classes)
     _, n_patients = patient_index(patients, n_records)
     context = dict(context or {})
     for key, counted in (("n_records", n_records), ("n_patients", n_patients)):
@@ -148,14 +149,14 @@ def evaluate(
         json.dumps(context, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise EvaluationError(f"the context holds something that JSON cannot: {error}") from error
-    chosen_here = bool(context.get("thresholds_chosen_here"))
+    chosen_here = thresholds is not None and bool(context.get("thresholds_chosen_here"))
     return Evaluation(
         context=context,
         names=names,
         n_records=n_records,
         n_patients=n_patients,
         metrics=measure(truth, scores, thresholds, names),
-        at_half=measure(truth, scores, 0.5, names),
+        at_half=measure(truth, scores, None if thresholds is None else 0.5, names),
         intervals=bootstrap_intervals(
             truth, scores, thresholds, patients, n_resamples=n_resamples, seed=seed, names=names
         ),
