@@ -95,7 +95,7 @@ def checked_thresholds(thresholds: ArrayLike, n_classes: int) -> NDArray[np.floa
 
 
 def decisions(scores: NDArray[np.float64], thresholds: ArrayLike | None) -> NDArray[np.bool_]:
-    """`(records, classes)`: which classes count as present; without thresholds, the most probable one of each record."""
+    """Which classes `(records, classes)` count as present; without thresholds the most probable one of each record."""
     if thresholds is None:
         return np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
     return scores >= checked_thresholds(thresholds, scores.shape[1])

@@ -32,7 +32,8 @@ class CalibrationComparison:
     """Calibrations of the same logits, each record's probability by a fit on other patients.
 
     `figures` holds for each method the mean over the classes of `ece`, `brier` and `log_loss` (nats), lower is
-    better; of classes that exclude each other, those of `weighted_overall`. `probabilities` are the cross-fitted probabilities `(records, classes)` that they are of.
+    better; of classes that exclude each other they are of all together (`weighted_overall`). `probabilities` are the
+    cross-fitted probabilities `(records, classes)` that they are of.
     """
 
     figures: dict[CalibrationMethod, dict[str, float]]
