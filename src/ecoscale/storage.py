@@ -149,6 +149,15 @@ def exists(url: str) -> bool:
         return fs.exists(path)
 
 
+def refuse_unwritable(url: str) -> None:
+    """Raise `StorageError` if nothing can be written below a URL: an empty file is, and removed."""
+    trial = f"{url.rstrip('/')}/.ecoscale-trial"
+    write_whole(trial, b"")
+    fs, path = filesystem(trial)
+    with explained(trial):
+        fs.rm_file(path)
+
+
 def cache_folder() -> Path:
     """Where copies lie unless told otherwise: `$ECOSCALE_CACHE`, or the user's cache folder of the system."""
     if stated := os.environ.get(CACHE_VARIABLE):

@@ -12,6 +12,8 @@ import csv
 import functools
 import json
 import logging
+import signal
+import threading
 import time
 import warnings
 from dataclasses import dataclass
@@ -215,6 +217,7 @@ def train(
         LearningRateMonitor("epoch"),
         Resources(folder / "resources.json", clock, process.number),
         BestAndLast(folder, data),
+        SigtermAsBefore(),
     ]
     if recipe.optimisation.patience is not None:
         callbacks.append(Patience(recipe.optimisation.patience))
@@ -363,6 +366,22 @@ class Patience(EarlyStopping):
         super().on_train_start(trainer, pl_module)
         if self.wait_count >= self.patience:
             trainer.should_stop = True
+
+
+class SigtermAsBefore(Callback):
+    """Leaves SIGTERM what it was before the training: asked to end, a process ends at once, and not with status 0.
+
+    Lightning's handler ends it after the batch, as if it had succeeded; with several processes it also sends a message
+    of its own to the others, out of turn. A run has nothing to save between epochs.
+    """
+
+    def __init__(self) -> None:
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, *_: object, **__: object) -> None:
+        """Put the handler back that Lightning has just replaced."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)
 
 
 class BestAndLast(Checkpoint):
