@@ -18,7 +18,7 @@ from ecoscale.datasets.splits import read_split
 from ecoscale.errors import DatasetError
 from ecoscale.evaluation import evaluate, paired_difference
 from ecoscale.inference import Classifier, Failure
-from ecoscale.prevalence import PrevalenceCorrection, prevalence_corrections
+from ecoscale.prevalence import PrevalenceCorrection, corrected_probabilities, prevalence_corrections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -66,10 +66,7 @@ class Classified:
     def at_prevalence(self, prevalence: Mapping[str, float]) -> Classified:
         """The same records with these findings' probabilities and thresholds corrected. Raises `BundleError`."""
         corrections = prevalence_corrections(self.bundle, prevalence)
-        probabilities = self.probabilities.copy()
-        for column, name in enumerate(self.names):
-            if name in corrections:
-                probabilities[:, column] = corrections[name].probabilities(probabilities[:, column])
+        probabilities = corrected_probabilities(self.bundle, corrections, self.probabilities)
         return replace(self, probabilities=probabilities, corrections=corrections)
 
     @property

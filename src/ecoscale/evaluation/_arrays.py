@@ -67,6 +67,13 @@ def checked_thresholds(thresholds: ArrayLike, n_classes: int) -> NDArray[np.floa
     return array
 
 
+def decisions(scores: NDArray[np.float64], thresholds: ArrayLike | None) -> NDArray[np.bool_]:
+    """`(records, classes)`: which classes count as present; without thresholds, the most probable one of each record."""
+    if thresholds is None:
+        return np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
+    return scores >= checked_thresholds(thresholds, scores.shape[1])
+
+
 def checked_names(names: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:
     """One name a class; their position where none are given."""
     found = tuple(f"class {position}" for position in range(n_classes)) if names is None else tuple(names)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, named_collection, open_collection
+from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, class_labels, named_collection, open_collection
 from ecoscale.datasets.preparing import prepare_store
 from ecoscale.datasets.processes import silent
 from ecoscale.datasets.store import is_store, open_store
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ecoscale.training.recipe import Part, Recipe
 
 STATISTICS_ROWS = 1024
+REFUSED_SHOWN = 3
+"""Records that an error names."""
 
 
 def standardised(signals: torch.Tensor, preparation: Preparation) -> torch.Tensor:
@@ -164,8 +166,28 @@ class ECGData(lightning.LightningDataModule):
         rows = np.flatnonzero(part.rows(records))
         if not len(rows):
             raise RecipeError(f"data: {part.model_dump(exclude_none=True)} selects no record of {store.path}")
-        labels = np.hstack((store.labels(self.recipe.findings, self.recipe.task), self._auxiliary_labels(store)))
-        return Examples(part.collection, store, rows, labels[rows])
+        labels = store.labels(self.recipe.findings, self.recipe.task)[rows]
+        if self.recipe.single_label:
+            labels = self._exclusive(labels, records.index.to_numpy(dtype=str)[rows], store)
+        return Examples(part.collection, store, rows, np.hstack((labels, self._auxiliary_labels(store)[rows])))
+
+    def _exclusive(self, labels: NDArray[np.int8], records: NDArray[np.str_], store: PreparedStore) -> NDArray[np.int8]:
+        """The labels of classes that exclude each other. Raises `RecipeError` naming records that they do not fit."""
+        found = class_labels(labels)
+        for rows, what in ((found.several, "more than one"), (found.none, "none")):
+            if len(rows):
+                named = [f"{records[row]} ({self._classes_of(labels[row])})" for row in rows[:REFUSED_SHOWN]]
+                more = f" and {len(rows) - REFUSED_SHOWN:,} more" if len(rows) > REFUSED_SHOWN else ""
+                raise RecipeError(
+                    f"single_label: {len(rows):,} of {len(labels):,} records of {store.path} have {what} of the "
+                    f"classes {', '.join(self.recipe.findings)}: {', '.join(named)}{more}. Each record must have one, "
+                    "or unknown ones; leave these records out of the part (data: split), "
+                    + ("or train without single_label" if rows is found.several else "or add a class that they have")
+                )
+        return found.labels
+
+    def _classes_of(self, row: NDArray[np.int8]) -> str:
+        return " and ".join(np.array(self.recipe.findings)[row == PRESENT]) or "none"
 
     def _auxiliary_labels(self, store: PreparedStore) -> NDArray[np.int8]:
         """Labels `(records, codes)` of the recipe's auxiliary codes; unknown where the coding scheme is another."""

@@ -98,16 +98,26 @@ class Auxiliary(_Section):
 
 
 class Loss(_Section):
-    """What a wrong probability costs: binary cross entropy, unless its two exponents or its margin say otherwise."""
+    """What a wrong probability costs: binary cross entropy, unless its two exponents or its margin say otherwise.
+
+    Of classes that exclude each other (`Recipe.single_label`) it is the cross entropy of their softmax, which has
+    neither exponents nor a margin.
+    """
 
     gamma_present: Annotated[float, Field(ge=0, description="exponent that plays down easy presences")] = 0.0
     gamma_absent: Annotated[float, Field(ge=0, description="exponent that plays down easy absences")] = 0.0
     margin: Annotated[float, Field(ge=0, lt=1, description="probability below which absences cost nothing")] = 0.0
     label_smoothing: Annotated[
-        float, Field(ge=0, lt=1, description="share of each target that one half takes the place of")
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="share of each target that one half (single_label: an equal share of all classes) takes",
+        ),
     ] = 0.0
     largest_class_weight: Annotated[
-        float | None, Field(ge=1, description="weigh presences by how rare they are, up to this")
+        float | None,
+        Field(ge=1, description="weigh presences (single_label: classes) by how rare they are, up to this"),
     ] = None
 
 
@@ -166,6 +176,9 @@ class Recipe(_Section):
         str | None, Field(description="of the collection's own benchmark, whose classes are then the findings")
     ] = None
     findings: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(finding.name for finding in CODE_FINDINGS)
+    single_label: Annotated[
+        bool, Field(description="the findings are classes that exclude each other: softmax in place of sigmoids")
+    ] = False
     model: ModelSection
     preparation: Preparation = Preparation()
     data: DataSection
@@ -201,6 +214,8 @@ class Recipe(_Section):
             raise ValueError(f"findings: unknown {', '.join(unknown)}; there are {', '.join(FINDINGS)}")
         if len(set(self.findings)) != len(self.findings):
             raise ValueError(f"findings: one is named twice in {', '.join(self.findings)}")
+        if self.single_label:
+            self._refuse_what_single_label_lacks()
         if self.model.name not in list_models():
             raise ValueError(f"model.name: no model {self.model.name!r}; there are {', '.join(list_models())}")
         for part in (*self.data.train, *self.data.validation):
@@ -224,6 +239,19 @@ class Recipe(_Section):
         except (ModelError, TypeError) as error:
             raise ValueError(f"model.config: {error}") from error
         return self
+
+    def _refuse_what_single_label_lacks(self) -> None:
+        """Raise `ValueError` for what a softmax over the findings has no meaning for."""
+        if len(self.findings) < 2:
+            raise ValueError(
+                f"single_label: one class, {', '.join(self.findings)}, excludes nothing; name two or leave it out"
+            )
+        options = ("gamma_present", "gamma_absent", "margin")
+        if given := [name for name in options if getattr(self.loss, name)]:
+            raise ValueError(
+                f"loss.{given[0]} is {getattr(self.loss, given[0]):g}; it is of findings that are each present or "
+                "absent, and with single_label the loss is the cross entropy of the classes: leave it out"
+            )
 
     def _classes_of_the_task(self) -> None:
         """Take the classes of the task for the findings, unless some of them are chosen."""

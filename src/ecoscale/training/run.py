@@ -33,7 +33,7 @@ from ecoscale.training.data import ECGData
 from ecoscale.training.distillation import teach
 from ecoscale.training.distributed import Processes, launch, this_process
 from ecoscale.training.environment import describe_environment
-from ecoscale.training.losses import class_weights
+from ecoscale.training.losses import class_weights, single_label_weights
 from ecoscale.training.module import TrainingModule
 from ecoscale.training.pretrained import open_pretrained
 from ecoscale.training.recipe import Recipe
@@ -186,7 +186,8 @@ def train(
             mean, scale = data.statistics()
             preparation = preparation.model_copy(update={"mean": round(mean, 6), "scale": round(scale, 6)})
         cap = recipe.loss.largest_class_weight
-        module = TrainingModule(recipe, preparation, None if cap is None else class_weights(data.training_labels, cap))
+        weigh = single_label_weights if recipe.single_label else class_weights
+        module = TrainingModule(recipe, preparation, None if cap is None else weigh(data.training_labels, cap))
         if begins is not None:
             module.begin_from(begins)
         if not started:
@@ -315,7 +316,7 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Add the epoch's row. The file is replaced whole, so that it is never half written."""
-        names = ("train_loss", "val_loss", MONITORED)
+        names = ["train_loss", "val_loss", MONITORED, *({"val_accuracy"} & trainer.callback_metrics.keys())]
         scores = {name: float(trainer.callback_metrics[name]) for name in names}
         self.rows.append({"epoch": pl_module.current_epoch, **scores, "seconds": time.perf_counter() - self._began})
         if not trainer.is_global_zero:
