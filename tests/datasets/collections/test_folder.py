@@ -291,7 +291,8 @@ def test_an_hdf5_of_one_exam_needs_no_exam_id(tmp_path, real):
     [
         (
             "",
-            r"no rate, unit or units, leads or channels, which clinic.npy \(row 1\) does not state; write for example 'rate: 500'",
+            r"no rate, unit or units, leads or channels, which clinic.npy \(row 1\) does not state; write for example "
+            "'rate: 500'",
         ),
         ("rate: 400\nunit: mV\n", "no leads or channels, which clinic.npy"),
         ("rate: fast\n", "rate is 'fast'"),
