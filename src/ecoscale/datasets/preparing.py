@@ -139,7 +139,9 @@ def store_key(collection: Collection, preparation: Preparation, dtype: DType = "
         "directory": str(collection.directory.resolve()),
         "records": len(collection),
         "records_digest": identity.hexdigest(),
-        "options": {key: list(value) if key == "leads" else value for key, value in collection.options.items()},
+        "options": {
+            key: list(value) if isinstance(value, tuple) else value for key, value in collection.options.items()
+        },
         "preparation": preparation.model_dump(mode="json", exclude={"mean", "scale", "overlap"}),
         "dtype": dtype,
         "revision": REVISION,

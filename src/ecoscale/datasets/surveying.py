@@ -137,7 +137,10 @@ def survey(collection: Collection, *, workers: int | None = None, progress: Prog
             outlines[record] = outcome
     if not outlines:
         first = next(iter(unreadable.values()), "it is empty")
-        raise DatasetError(f"{collection.directory}: none of {len(names):,} records can be read; first: {first}")
+        raise DatasetError(
+            f"{collection.directory}: none of {len(names):,} records can be read; first: {first}. What files do not "
+            "state (rate, channels, unit or units), dataset.yaml beside the table may"
+        )
     return Survey(collection, outlines, unreadable)
 
 

@@ -15,19 +15,26 @@ from typing import TYPE_CHECKING, Any
 from ecoscale.errors import EcoscaleError
 from ecoscale.formats import archive, arrays, code_hdf5, dicom, fhir, json_signal, parquet, sph_hdf5, wfdb_header
 from ecoscale.formats.read import HEAD_BYTES, SAMPLED, UNMARKED, Content, content_of, may_be_archived, read_ecg, text_of
+from ecoscale.formats.signals import read_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from ecoscale.ecg import ECG
     from ecoscale.formats.dialect import Dialect
+    from ecoscale.signal import Signal
+
+
+# What options of `read_ecg` are called in `read_signal`.
+_OF_ANY = {"unit": "units", "leads": "channels"}
 
 
 @dataclass(frozen=True)
 class Recording:
     """Where a recording lies: a file, and its name within a file of several (the exam id in a CODE HDF5).
 
-    `options` are what the file does not state: `rate`, `unit` and `leads` of `read_ecg`.
+    `options` are what the file does not state: `rate`, `unit` and `leads` of `read_ecg`, or `rate`, `units` and
+    `channels` of `read_signal`.
     """
 
     path: Path
@@ -37,6 +44,14 @@ class Recording:
     def read(self, **options: Any) -> ECG:
         """Read it: `read_ecg(path, record=record, **options)`, with its errors; `options` outweigh its own."""
         return read_ecg(self.path, record=self.record, **(self.options | options))
+
+    def read_signal(self, **options: Any) -> Signal:
+        """Read it as a signal of any kind: `read_signal(path, record=record, **options)`, with its errors.
+
+        What is said of leads is said of channels, and one unit is that of each.
+        """
+        own = {_OF_ANY.get(key, key): value for key, value in self.options.items() if key != "fewer_leads"}
+        return read_signal(self.path, record=self.record, **(own | options))
 
 
 def find_recordings(paths: Iterable[str | Path], *, tables: bool | Dialect = False) -> Iterator[Recording]:

@@ -96,3 +96,17 @@ def test_a_label_column_of_which_the_name_is_a_negation_is_refused(made):
 def test_patients_are_subjects_too(made, column):
     collection = made(["walk,anna", "run,ben", "run,anna"], header=f"record,label,{column}")
     assert collection.records["patient"].tolist() == ["anna", "ben", "anna"]
+
+
+def test_channels_and_units_that_files_do_not_state_are_taken_from_dataset_yaml(made, tmp_path):
+    made(["walk", "run"])
+    (tmp_path / "dataset.yaml").write_text("rate: 10\nchannels: [ppg, acc]\nunits: [a.u., g]\n")
+    signal = Folder(tmp_path).recording("0.npy").read_signal()
+    assert (signal.rate, signal.channels, signal.units) == (10, ("ppg", "acc"), ("a.u.", "g"))
+    (tmp_path / "dataset.yaml").write_text("rate: 10\nchannels: [x, y]\nunit: g\n")
+    assert Folder(tmp_path).recording("0.npy").read_signal().units == ("g", "g")
+
+
+def test_the_leads_of_an_ecg_are_channels_of_a_signal(made):
+    signal = made(["AF", "NSR"]).recording("0.npy").read_signal()
+    assert (signal.channels, signal.units) == (("I", "II"), ("mV", "mV"))

@@ -59,8 +59,8 @@ TABLES = ("labels.csv", "labels.tsv")
 SETTINGS = "dataset.yaml"
 
 _HDF5 = (".h5", ".hdf5")
-# Kinds of files that may not state how they are to be read, and what no file of the kind does.
-_UNSTATED = {".npy": ("rate", "unit", "leads"), ".csv": (), ".tsv": (), ".txt": ()}
+# Kinds of files that may not say how they are to be read.
+_UNSTATED = (".npy", ".csv", ".tsv", ".txt")
 
 
 class Folder(Collection):
@@ -78,7 +78,7 @@ class Folder(Collection):
 
         self.directory, self._table = _folder_and_table(Path(directory))
         settings = read_settings(self.directory / SETTINGS)
-        self.options = settings.model_dump(include={"rate", "unit", "leads"}, exclude_none=True)
+        self.options = settings.options
         rows = read_label_table(self._table)
         files = self._files(rows)
         exam_ids = rows["exam_id"].tolist() if "exam_id" in rows else [""] * len(rows)
@@ -214,12 +214,17 @@ class Folder(Collection):
                     f"{self._table}: exam_id is missing in row {number}; expected one of the {len(there)} exams in "
                     f"{file.name}, for example {there[0]}"
                 )
-            if missing := [key for key in _UNSTATED.get(file.suffix.lower(), ()) if key not in self.options]:
+            if file.suffix.lower() == ".npy" and (missing := self._unstated()):
                 raise DatasetError(
                     f"{self.directory / SETTINGS}: no {', '.join(missing)}, which {file.name} (row {number}) does not "
                     "state; write for example 'rate: 500', 'unit: mV', 'leads: [I, II, III, aVR, ...]' in the file's "
-                    "order"
+                    "order, or 'channels: [ppg]' of another signal"
                 )
+
+    def _unstated(self) -> list[str]:
+        """What an array without any names needs and `dataset.yaml` does not state."""
+        needed = (("rate",), ("unit", "units"), ("leads", "channels"))
+        return [" or ".join(names) for names in needed if not any(name in self.options for name in names)]
 
     def _names(self, rows: pd.DataFrame, exam_ids: Sequence[str]) -> list[str]:
         column = "record" if "record" in rows else one_of(rows, FILE_COLUMNS, self._table)

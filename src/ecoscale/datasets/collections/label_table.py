@@ -9,7 +9,7 @@ import csv
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN
 from ecoscale.errors import DatasetError
@@ -41,31 +41,54 @@ _EXPECTED = "1, 0, true, false, or nothing or 'unknown' for what nobody looked a
 _SPELLING = {name.casefold(): name for name in FINDINGS}
 
 
-def _unit(unit: str) -> str:
-    if millivolts(unit) is None:
-        raise ValueError(f"not a unit of voltage; expected {UNITS}")
-    return unit
-
-
 def _lead(lead: str) -> str:
     if canonical_lead(lead) is None:
-        raise ValueError("not one of the twelve leads; expected I, II, ... V6")
+        raise ValueError("not one of the twelve leads; expected I, II, ... V6 (channels of other signals: 'channels')")
     return lead
 
 
-class Settings(BaseModel):
-    """What `dataset.yaml` may state: `rate` (Hz), `unit` and `leads` of files that do not, and the label columns.
+Name = Annotated[str, Field(min_length=1)]
 
-    `classes` are the names in the column of classes, in the order in which a network is to give them.
+
+class Settings(BaseModel):
+    """What `dataset.yaml` may state: what files do not say of themselves, and which columns or classes are labels.
+
+    `rate` in Hz; `leads` of ECGs with their `unit`, or `channels` of other signals with one `unit` for all or `units`,
+    one a channel. `classes` are the names in the column of classes, in the order in which a network is to give them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rate: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
-    unit: Annotated[str, AfterValidator(_unit)] | None = None
-    leads: tuple[Annotated[str, AfterValidator(_lead)], ...] | None = None
+    unit: str | None = None
+    units: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    leads: Annotated[tuple[Annotated[str, AfterValidator(_lead)], ...], Field(min_length=1)] | None = None
+    channels: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     labels: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    classes: Annotated[tuple[Name, ...], Field(min_length=2)] | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Settings:
+        for one, other in (("leads", "channels"), ("unit", "units")):
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise ValueError(f"{one} and {other} mean the same; keep one")
+        if self.leads is not None and self.units is not None:
+            raise ValueError("units are of channels; the leads of an ECG have one unit")
+        if self.leads is not None and self.unit is not None and millivolts(self.unit) is None:
+            raise ValueError(f"unit is {self.unit!r}, which is not a unit of voltage; of leads expected {UNITS}")
+        if self.units is not None and self.channels is None:
+            raise ValueError("units are one a channel; give channels too, or one unit for all")
+        if self.units is not None and self.channels is not None and len(self.units) != len(self.channels):
+            raise ValueError(f"{len(self.units)} units for {len(self.channels)} channels; expected one each")
+        return self
+
+    @property
+    def options(self) -> dict[str, float | str | tuple[str, ...]]:
+        """What it states of files, as `read_ecg` takes it, or as `read_signal` does where it names channels."""
+        found = self.model_dump(include={"rate", "unit", "units", "leads", "channels"}, exclude_none=True)
+        if self.channels is not None and "unit" in found:
+            found["units"] = found.pop("unit")
+        return found
 
 
 def read_settings(path: Path) -> Settings:
@@ -81,6 +104,8 @@ def read_settings(path: Path) -> Settings:
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(map(str, one['loc'])) or 'the file'} is {one['input']!r}: {one['msg']}"
+            if one["type"] != "value_error" or one["loc"]
+            else one["msg"].removeprefix("Value error, ")
             for one in error.errors()
         )
         raise DatasetError(f"{path}: {wrong}. It may state {', '.join(Settings.model_fields)}") from error
