@@ -94,16 +94,17 @@ def pack(path: Path) -> None:
 def classifier(row: dict[str, Any], part: Part, seed: int, device: str) -> Any:
     """The classifier that a row describes, for series of a part.
 
-    Beside parameters, a row of ours may say `steps` of training instead of epochs, and `receptive_share` of the length.
+    Beside parameters, a row of ours may give the receptive field as a `receptive_share` of the length.
     """
     options = dict(row)
     kind = options.pop("kind")
     if kind in ("EcoScaleClassifier", "OmniScaleClassifier"):
         import ecoscale
 
-        batches = -(-len(part.classes) // options.get("batch_size", 16))
-        if (steps := options.pop("steps", None)) is not None:
-            options["n_epochs"] = -(-steps // batches)
+        if kind == "OmniScaleClassifier":
+            # The same function, computed in the way that is quickest at the length on a processor.
+            spectra = isinstance(part.series, np.ndarray) and part.longest > 300
+            options["network_options"] = {"method": "fourier" if spectra else "masked"}
         if (share := options.pop("receptive_share", None)) is not None:
             options["receptive_field"] = math.ceil(share * part.longest)
         return getattr(ecoscale, kind)(random_state=seed, device=device, **options)
