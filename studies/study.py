@@ -87,7 +87,7 @@ def run(study: Study, row: str, seed: int, data: Path, runs: Path) -> None:
     validation = done.validation
     labels, logits = validation["labels"], validation["logits"]
     probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
-    cost = measure_complexity(done.load_network(), recipe.preparation.n_leads, recipe.preparation.window)
+    cost = measure_complexity(done.load_network(), recipe.preparation.n_channels, recipe.preparation.window)
     figures: dict[str, dict] = {EVERY: {"auroc": float(macro_auroc(labels, probabilities))}}
     for task, names in study.tasks.items():
         columns = [recipe.findings.index(name) for name in names]

@@ -144,7 +144,7 @@ def test_an_edited_manifest_is_refused(copy, change):
         (lambda content: content.update(calibration="spline"), r"calibration: "),
         (lambda content: content["labels"][0].pop("snomed"), r"labels.0.snomed: Field required"),
         (lambda content: content.update(labels=[]), r"labels: .*at least 1"),
-        (lambda content: content["preparation"].update(leads=["X"]), r"preparation.leads: .*unknown lead X"),
+        (lambda content: content["preparation"].update(leads=["X"]), r"preparation: .*unknown lead X"),
         (lambda content: content.update(hook="os.system"), r"hook: Extra inputs"),
         (lambda content: content.pop("preparation"), r"preparation: Field required"),
         (lambda content: content.pop("schema_version"), r"schema_version: Field required"),

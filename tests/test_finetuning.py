@@ -30,7 +30,9 @@ def tuned(tiny_bundle, watch, out):
 
 def test_the_bundle_reads_one_lead_and_tells_the_users_findings(tuned, watch, tiny_bundle):
     manifest = tuned.bundle.manifest
-    assert manifest.preparation == tiny_bundle.manifest.preparation.model_copy(update={"leads": ("I",)})
+    assert manifest.preparation == tiny_bundle.manifest.preparation.model_copy(
+        update={"channels": ("I",), "units": ("mV",)}
+    )
     assert [label.name for label in manifest.labels] == ["AF", "wide_qrs"]
     assert tuned.kept == ("AF",)
     assert tuned.bundle.weights is not None

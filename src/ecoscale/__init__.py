@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ecoscale.inference import Classifier
     from ecoscale.models import create_model, list_models
     from ecoscale.preparation import Preparation
+    from ecoscale.signal import Signal
     from ecoscale.streaming import Stream
 
 _HOME = {
@@ -27,6 +28,7 @@ _HOME = {
     "ECG": "ecoscale.ecg",
     "EcoscaleError": "ecoscale.errors",
     "Preparation": "ecoscale.preparation",
+    "Signal": "ecoscale.signal",
     "Stream": "ecoscale.streaming",
     "create_model": "ecoscale.models",
     "find_recordings": "ecoscale.formats",
@@ -41,6 +43,7 @@ __all__ = [
     "Classifier",
     "EcoscaleError",
     "Preparation",
+    "Signal",
     "Stream",
     "__version__",
     "create_model",

@@ -1,6 +1,6 @@
 """The artefact that is shipped: a network in ONNX with everything needed to use it rightly.
 
-A bundle is a folder: `model.onnx` (input `signal` `(batch, leads, samples)`, output `logits` `(batch, findings)`),
+A bundle is a folder: `model.onnx` (input `signal` `(batch, channels, samples)`, output `logits` `(batch, findings)`),
 `bundle.json` (the `Manifest`), `selftest.npz` (an input and the logits it gave when packed), `README.md`, the model
 card, and what a bundle may do without: `model.int8.onnx`, the same network in 8-bit integers, `reliability.png`, which
 the card shows, and `weights.safetensors`, which only training on needs. Nothing in it can run code. Every file's
@@ -236,7 +236,7 @@ class Bundle:
         return self.path / WEIGHTS if WEIGHTS in self.manifest.files else None
 
     def self_test(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Input `(batch, leads, samples)` and the logits `(batch, findings)` that it must give.
+        """Input `(batch, channels, samples)` and the logits `(batch, findings)` that it must give.
 
         Raises `BundleError` if the file does not hold these two arrays of numbers.
         """

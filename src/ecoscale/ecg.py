@@ -1,29 +1,29 @@
-"""The signal contract: one 12-lead ECG in millivolts, its leads by name, and the checks that every read runs.
+"""The clinical signal: an ECG in millivolts, its leads by name, the identities between them, and its own checks.
 
-Reading files belongs to `ecoscale.formats`; nothing here guesses a unit, a rate or a lead.
+What holds of any signal is `ecoscale.signal`'s. Reading files belongs to `ecoscale.formats`; nothing here guesses a
+unit, a rate or a lead.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from functools import lru_cache
-from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from ecoscale.errors import LeadError, SignalError
-from ecoscale.filtering import resample
+from ecoscale.errors import LeadError
+from ecoscale.signal import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
 LIMB_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF")
 CHEST_LEADS = ("V1", "V2", "V3", "V4", "V5", "V6")
 LEADS = LIMB_LEADS + CHEST_LEADS
+UNIT = "mV"
 
 # Einthoven's law and Goldberger's definitions: every limb lead as a combination of (I, II).
 _LIMB_FROM_I_II: dict[str, NDArray[np.float64]] = dict(
@@ -47,8 +47,8 @@ SAMPLES_TOGETHER = 2048
 """Samples of each lead whose products are made together."""
 
 
-@dataclass(frozen=True, eq=False)
-class ECG:
+@dataclass(frozen=True, eq=False, repr=False)
+class ECG(Signal):
     """One recording.
 
     Parameters
@@ -58,11 +58,10 @@ class ECG:
     rate
         Samples per second (Hz).
     leads
-        Canonical names, a subset of `LEADS` in the order of the rows of `signal`.
-    source
-        Where it came from, usually the path that was read.
-    record
-        The name of the recording within its source (a record name, an exam id).
+        Canonical names, a subset of `LEADS` in the order of the rows of `signal`. As a `Signal`, its `channels` are the
+        leads, and its `units` mV.
+    source, record
+        Where it came from, and its name there.
     notes
         What the reader did that the user should know (a lead derived, padding removed). They come out in the
         `warnings` of every result.
@@ -75,70 +74,38 @@ class ECG:
         If a name is not canonical, occurs twice, or the number of names differs from the number of rows.
     """
 
-    signal: NDArray[np.float32]
-    rate: float
+    channels: tuple[str, ...] = field(init=False)
+    units: Sequence[str] = field(init=False)
     leads: tuple[str, ...] = LEADS
-    source: str = ""
-    record: str = ""
-    notes: tuple[str, ...] = field(default=())
+
+    _kind: ClassVar[str] = "ECG"
+    _row: ClassVar[str] = "lead"
+    _wrong_names: ClassVar[type[LeadError]] = LeadError
 
     def __post_init__(self) -> None:
-        where = self.source or "this ECG"
-        try:
-            signal = np.asarray(self.signal, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise SignalError(f"{where}: the signal is not an array of numbers ({error})") from error
-        if signal.ndim != 2 or signal.size == 0:
-            raise SignalError(f"{where}: the signal has shape {signal.shape}; expected (leads, samples), not empty")
-        if not _is_rate(self.rate):
-            raise SignalError(f"{where}: the rate is {self.rate!r}; expected a positive number of samples per second")
-        leads = tuple(self.leads)
-        if len(leads) != len(signal):
+        object.__setattr__(self, "channels", tuple(self.leads))
+        object.__setattr__(self, "units", UNIT)
+        super().__post_init__()
+        object.__setattr__(self, "leads", self.channels)
+
+    def _refuse_unknown(self, names: tuple[str, ...]) -> None:
+        if unknown := [lead for lead in names if lead not in LEADS]:
             raise LeadError(
-                f"{where}: {len(leads)} lead names for {len(signal)} rows of signal; the signal must be "
-                f"(leads, samples), one name a row"
+                f"{self._where}: unknown lead {', '.join(map(repr, unknown))}; the names are {', '.join(LEADS)}"
             )
-        if unknown := [lead for lead in leads if lead not in LEADS]:
-            raise LeadError(f"{where}: unknown lead {', '.join(map(repr, unknown))}; the names are {', '.join(LEADS)}")
-        if len(set(leads)) != len(leads):
-            raise LeadError(f"{where}: a lead is named twice in {', '.join(leads)}")
-        object.__setattr__(self, "signal", signal)
-        object.__setattr__(self, "rate", float(self.rate))
-        object.__setattr__(self, "leads", leads)
-        object.__setattr__(self, "notes", tuple(self.notes))
 
     @property
     def n_leads(self) -> int:
         """Number of leads."""
-        return self.signal.shape[0]
+        return self.n_channels
 
-    @property
-    def n_samples(self) -> int:
-        """Samples in each lead."""
-        return self.signal.shape[1]
+    def _remedy_of_missing(self) -> str:
+        return "; derive_limb_leads() computes limb leads from any two of them, a chest lead cannot be derived"
 
-    @property
-    def duration(self) -> float:
-        """Length in seconds."""
-        return self.n_samples / self.rate
+    def _with_rows(self, signal: NDArray[np.float32], channels: tuple[str, ...], units: tuple[str, ...]) -> Self:  # noqa: ARG002
+        return replace(self, signal=signal, leads=channels)
 
-    def __repr__(self) -> str:
-        name = " ".join(filter(None, (self.source, self.record))) or "ECG"
-        return f"<{name}: {self.n_leads} leads, {self.duration:.2f} s at {self.rate:g} Hz>"
-
-    def select(self, leads: Iterable[str]) -> ECG:
-        """These leads, in this order. Raises `LeadError` naming those that are missing."""
-        wanted = tuple(leads)
-        if wanted == self.leads:
-            return self
-        if missing := [lead for lead in wanted if lead not in self.leads]:
-            raise LeadError(
-                f"{self.source or 'this ECG'}: no lead {', '.join(missing)} (it has {', '.join(self.leads)}); "
-                "derive_limb_leads() computes limb leads from any two of them, a chest lead cannot be derived"
-            )
-        return replace(self, signal=self.signal[[self.leads.index(lead) for lead in wanted]], leads=wanted)
-
-    def derive_limb_leads(self) -> ECG:
+    def derive_limb_leads(self) -> Self:
         """All six limb leads, those that are missing computed from the others; then the chest leads at hand.
 
         Einthoven (III = II - I) and Goldberger (aVR = -(I+II)/2, aVL = I - II/2, aVF = II - I/2) make every limb lead
@@ -160,36 +127,6 @@ class ECG:
         order = [lead for lead in LEADS if lead in rows]
         note = f"derived_leads: {', '.join(missing)} computed from {', '.join(present)}"
         return replace(self, signal=np.stack([rows[x] for x in order]), leads=tuple(order), notes=(*self.notes, note))
-
-    def fill_gaps(self) -> ECG:
-        """Missing (not finite) samples filled by linear interpolation within their lead; zeros in an empty lead."""
-        if self._is_whole():
-            return self
-        good = np.isfinite(self.signal)
-        signal = np.zeros_like(self.signal)
-        samples = np.arange(self.n_samples)
-        for row, lead, ok in zip(signal, self.signal, good, strict=True):
-            if ok.any():
-                row[:] = np.interp(samples, samples[ok], lead[ok])
-        return replace(self, signal=signal)
-
-    def _is_whole(self) -> bool:
-        return bool(np.isfinite(self.signal).all())
-
-    def resample(self, rate: float) -> ECG:
-        """At another rate in Hz, by polyphase filtering (anti-aliased; `ecoscale.filtering.resample`).
-
-        Missing samples are filled first (`fill_gaps`): a filter would spread them.
-        """
-        if rate == self.rate:
-            return self
-        if not _is_rate(rate):
-            raise SignalError(f"cannot resample to {rate!r} Hz; expected a positive rate")
-        ratio = _ratio(rate / self.rate)
-        if ratio == 0:
-            raise SignalError(f"cannot resample from {self.rate:g} to {rate:g} Hz: the ratio is out of range")
-        whole = self.fill_gaps()
-        return replace(whole, signal=resample(whole.signal, ratio.numerator, ratio.denominator), rate=rate)
 
     def einthoven_residual(self) -> dict[str, float]:
         """How far III, aVR, aVL and aVF are from what I and II make of them, for those that are present.
@@ -218,17 +155,12 @@ class ECG:
         Codes: `missing_samples`, `flat_lead`, `saturated`, `implausible_amplitude`, `inconsistent_leads`,
         `short_signal`. The reader's own `notes` come first.
         """
-        found = list(self.notes)
-        whole = self.fill_gaps().signal
-        if whole is not self.signal:
-            finite = np.isfinite(self.signal)
-            share = {lead: 1 - ok.mean() for lead, ok in zip(self.leads, finite, strict=True) if not ok.all()}
-            found.append(
-                "missing_samples: "
-                + ", ".join(f"{lead} {100 * part:.1f} %" for lead, part in share.items())
-                + " not a number; filled by interpolation for classification"
-            )
-        if flat := [f"{lead} {run / self.rate:.1f} s" for lead, run in self._flat_leads(whole)]:
+        return super().check()
+
+    def _doubts(self, whole: NDArray[np.float32]) -> list[str]:
+        found = []
+        resting = self._resting(whole, min(FLAT_SECONDS * self.rate, self.n_samples))
+        if flat := [f"{lead} {run / self.rate:.1f} s" for lead, run in resting]:
             found.append(f"flat_lead: no change at all in {', '.join(flat)}; electrode off, or padding")
         lowest, highest = whole.min(axis=1), whole.max(axis=1)
         if saturated := self._saturated_leads(whole, lowest, highest):
@@ -256,18 +188,7 @@ class ECG:
             )
         if self.duration < SHORTEST_SECONDS:
             found.append(f"short_signal: {self.duration:.2f} s; rhythm needs at least {SHORTEST_SECONDS:g} s")
-        return tuple(found)
-
-    def _flat_leads(self, whole: NDArray[np.float32]) -> list[tuple[str, int]]:
-        """Leads that rest for `FLAT_SECONDS`, each with its longest rest in samples."""
-        shortest = min(FLAT_SECONDS * self.rate, self.n_samples)
-        # A rest that long holds four neighbours of samples a quarter as far apart; most leads have no such four.
-        apart = whole[:, :: max(1, int(shortest / 4))]
-        same = apart[:, 1:] == apart[:, :-1]
-        resting = same[:, 2:] & same[:, 1:-1] & same[:, :-2]
-        suspects = np.flatnonzero(resting.any(axis=1) | (shortest < 4))
-        runs = [(self.leads[row], longest_run(whole[row])) for row in suspects]
-        return [(lead, run) for lead, run in runs if run >= shortest]
+        return found
 
     def _saturated_leads(
         self, whole: NDArray[np.float32], lowest: NDArray[np.float32], highest: NDArray[np.float32]
@@ -289,11 +210,6 @@ class ECG:
                 if far and (edges[1::2] - edges[::2]).max() >= shortest:
                     found.append(self.leads[row])
         return found
-
-
-@lru_cache(maxsize=16)
-def _ratio(factor: float) -> Fraction:
-    return Fraction(factor).limit_denominator(2000)
 
 
 def _covariance(signal: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -321,14 +237,3 @@ def _misfit(limb: tuple[str, ...]) -> NDArray[np.float64]:
     implied = np.zeros((len(limb), len(limb)))
     implied[:, [limb.index("I"), limb.index("II")]] = [_LIMB_FROM_I_II[lead] for lead in limb]
     return np.eye(len(limb)) - implied
-
-
-def _is_rate(rate: object) -> bool:
-    return isinstance(rate, Real) and 0 < float(rate) < np.inf
-
-
-def longest_run(row: ArrayLike) -> int:
-    """Length in samples of the longest stretch without any change in a one-dimensional signal."""
-    row = np.asarray(row)
-    edges = np.flatnonzero(np.concatenate(([True], row[1:] != row[:-1], [True])))
-    return int(np.diff(edges).max())

@@ -17,7 +17,11 @@ class EmptyError(FormatError):
     """A recording is there and holds no signal, as its publisher left it."""
 
 
-class LeadError(EcoscaleError):
+class ChannelError(EcoscaleError):
+    """A channel is missing or named twice."""
+
+
+class LeadError(ChannelError):
     """A lead is missing, unknown or named twice."""
 
 

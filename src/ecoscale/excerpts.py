@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecoscale.bundle import shipped_bundles, shipped_manifest
-from ecoscale.ecg import ECG, LIMB_LEADS, longest_run
+from ecoscale.ecg import ECG, LIMB_LEADS
 from ecoscale.errors import LeadError, SignalError
+from ecoscale.signal import longest_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,14 @@ def read_excerpt(record: LongRecord, start: float, seconds: float) -> ECG:
     begins = f"{start:g} s" + ("" if clock is None else f" ({clock})")
     note = f"excerpt: {(last - first) / record.rate:.4g} s from {begins} on, of a recording of {record.duration:,.0f} s"
     signal = record.samples(first, last)
-    return ECG(signal, record.rate, record.leads, record.source, record.record, (*record.notes, note))
+    return ECG(
+        signal,
+        record.rate,
+        record.leads,
+        source=record.source,
+        record=record.record,
+        notes=(*record.notes, note),
+    )
 
 
 def why_unreadable(ecg: ECG) -> str:

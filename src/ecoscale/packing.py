@@ -97,7 +97,7 @@ def measure_run(
         validation["patients"],
         context={"dataset": part, "thresholds": chosen, "thresholds_chosen_here": True},
     )
-    cost = measure_complexity(run.load_network(), preparation.n_leads, preparation.window)
+    cost = measure_complexity(run.load_network(), preparation.n_channels, preparation.window)
     return MeasuredRun(run, fitted, thresholds, chosen, evaluation, cost)
 
 

@@ -169,7 +169,7 @@ def _compare(
 
 
 def _drawn(parts: Sequence[Examples], preparation: Preparation, count: int) -> NDArray[np.float32]:
-    """Prepared records `(count, leads, samples)`, drawn evenly from all parts in an order by chance."""
+    """Prepared records `(count, channels, samples)`, drawn evenly from all parts in an order by chance."""
     total = sum(len(part.rows) for part in parts)
     drawn = np.random.default_rng(0).permutation(total)[:count]
     origin = np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])

@@ -233,7 +233,7 @@ class Stream:
             self._pushed += part.shape[1]
             if self._first + self._held == start + self._window:
                 signal = self._buffer[:, start - self._first : self._held].copy()
-                ecg, stop = ECG(signal, self.rate, self.leads, SOURCE), self._next
+                ecg, stop = ECG(signal, self.rate, self.leads, source=SOURCE), self._next
                 due.append((ecg, stop - self._window / self.rate, stop, self._clock(start)))
                 self._number += 1
             if len(due) == WINDOWS_AT_ONCE or not chunk.shape[1]:

@@ -36,7 +36,7 @@ def test_a_checkpoint_of_a_run_gives_the_network_that_was_measured(trained_run):
     recipe, preparation = trained_run.recipe, trained_run.preparation
     path = trained_run.folder / "checkpoints" / "best.ckpt"
     loaded = create_model(
-        recipe.model.name, preparation.n_leads, len(recipe.findings), pretrained=path, **recipe.model.config
+        recipe.model.name, preparation.n_channels, len(recipe.findings), pretrained=path, **recipe.model.config
     )
     x = torch.randn(2, 12, 800)
     torch.testing.assert_close(logits(loaded, x), logits(trained_run.load_network(), x), rtol=0, atol=0)

@@ -117,7 +117,7 @@ def test_a_lead_that_the_bundle_does_not_read_is_refused(recipe, tiny_bundle, tm
     assert base.preparation is not None
     signal, expected = tiny_bundle.self_test()
     manifest = tiny_bundle.manifest.model_copy(
-        update={"preparation": base.preparation.model_copy(update={"leads": ("I",)})}
+        update={"preparation": base.preparation.model_copy(update={"channels": ("I",), "units": ("mV",)})}
     )
     files = (tiny_bundle.model.read_bytes(), {"signal": signal, "logits": expected}, "card")
     write_bundle(one, manifest, *files, weights=base.weights.read_bytes())

@@ -172,7 +172,7 @@ class _Build:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return len(self.collection), self.preparation.n_leads, self.preparation.window
+        return len(self.collection), self.preparation.n_channels, self.preparation.window
 
     @property
     def layout(self) -> _Layout:
@@ -197,7 +197,7 @@ class _Layout:
 
     @property
     def row_bytes(self) -> int:
-        return self.preparation.n_leads * self.preparation.window * np.dtype(self.dtype).itemsize
+        return self.preparation.n_channels * self.preparation.window * np.dtype(self.dtype).itemsize
 
     def place(self, block: int) -> int:
         return self.offset + block * BLOCK * self.row_bytes
@@ -296,7 +296,7 @@ def _recordings(build: _Build, block: int) -> list[Recording]:
 def _prepare_block(layout: _Layout, block: int, recordings: list[Recording]) -> None:
     """Read and prepare some records, write their signals into their place, then the note that says so."""
     preparation = layout.preparation
-    written = np.zeros((len(recordings), preparation.n_leads, preparation.window), layout.dtype)
+    written = np.zeros((len(recordings), preparation.n_channels, preparation.window), layout.dtype)
     warnings: dict[int, str] = {}
     unreadable: dict[int, str] = {}
     for row, outcome in enumerate(read_recordings(recordings)):

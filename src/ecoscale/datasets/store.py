@@ -180,7 +180,7 @@ def open_store(path: str | Path) -> PreparedStore:
         raise _damaged(path, what) from error
     except (OSError, EOFError, ValueError) as error:
         raise _damaged(path, str(error)) from error
-    shape = (manifest.records, manifest.preparation.n_leads, manifest.preparation.window)
+    shape = (manifest.records, manifest.preparation.n_channels, manifest.preparation.window)
     if signals.dtype != manifest.dtype or signals.shape != shape:
         found = f"{SIGNALS} is {signals.dtype} of shape {signals.shape}; {MANIFEST} says {manifest.dtype} of {shape}"
         raise _damaged(path, found)

@@ -103,7 +103,7 @@ def bundled_network(bundle: Bundle) -> Network:
     manifest = bundle.manifest
     described = manifest.network
     network = create_model(
-        described["model"], manifest.preparation.n_leads, len(manifest.labels), **described["config"]
+        described["model"], manifest.preparation.n_channels, len(manifest.labels), **described["config"]
     )
     take_weights(network, read_weights(bundle.weights), str(bundle.weights))
     return network.eval().requires_grad_(False)

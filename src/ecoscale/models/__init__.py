@@ -1,4 +1,4 @@
-"""Networks: one architecture a file, registered under their names; logits out, any number of leads, any length.
+"""Networks: one architecture a file, registered under their names; logits out, any number of channels, any length.
 
 Data, training and the sigmoid do not live here, nor any file but one of weights.
 """
@@ -22,6 +22,7 @@ from ecoscale.models.oscnn import OSCNN
 from ecoscale.models.registry import create_model, describe_model, list_models, match_models
 from ecoscale.models.resnet1d_wang import ResNet1dWang
 from ecoscale.models.ribeiro import RibeiroResNet
+from ecoscale.models.series import series_config
 from ecoscale.models.xresnet1d import XResNet1d
 
 __all__ = [
@@ -45,5 +46,6 @@ __all__ = [
     "receptive_field_gaps",
     "receptive_fields",
     "required_receptive_field",
+    "series_config",
     "stage_kernels",
 ]

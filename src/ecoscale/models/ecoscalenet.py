@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 STAGE_STRIDES = (8, 16, 32, 64)
-"""Total stride of each stage, in input samples."""
+"""Total stride of each stage of the published network, in input samples."""
 
 
 class StochasticDepth(nn.Module):
@@ -175,15 +175,15 @@ class EcoScaleBlock(nn.Module):
 
 
 class EcoScaleNet(Network):
-    """EcoScale-Net: `(batch, n_leads, samples)` to logits `(batch, n_classes)`, for any length of at least 64 samples.
+    """EcoScale-Net: `(batch, n_channels, samples)` to logits `(batch, n_classes)`, for any length.
 
     Parameters
     ----------
-    n_leads, n_classes
+    n_channels, n_classes
         Channels in, logits out.
     kernel_sizes
-        For each of the four stages, the kernel lengths of its EcoScale block: one list, which the published block takes
-        twice before {1, 2}; a list of lists, one for each of its layers; or an empty list for a stage without a block.
+        For each stage, the kernel lengths of its EcoScale block: one list, which the published block takes twice before
+        {1, 2}; a list of lists, one for each of its layers; or an empty list for a stage without a block.
     width
         Channels of the first stage; each later stage doubles them. An even number of at least 4.
     dropout
@@ -205,6 +205,9 @@ class EcoScaleNet(Network):
     stem_stride
         Total stride of the stem; published: 4. Ours, for low rates: 2 leaves its max-pool out, and 1 also lets its
         convolution keep every sample. The stages' strides shrink with it.
+    block_strides
+        By how much each stage reduces the length, as many as `kernel_sizes` has lists; published: 2 in four stages.
+        Ours, for short series (`ecoscale.models.series`): 1 keeps every sample, and there may be fewer stages.
     stochastic_depth
         Ours: probability to leave a branch out in training, rising evenly from the first stage's to this in the last
         (Huang et al. 2016).
@@ -213,11 +216,9 @@ class EcoScaleNet(Network):
         average, as the networks of the PTB-XL benchmark do (Strodthoff et al. 2020): a single beat may tell.
     """
 
-    minimum_samples = STAGE_STRIDES[-1]
-
     def __init__(
         self,
-        n_leads: int,
+        n_channels: int,
         n_classes: int,
         *,
         kernel_sizes: Sequence[Sequence[int] | Sequence[Sequence[int]]] = stage_kernels(512, STAGE_STRIDES),
@@ -232,16 +233,20 @@ class EcoScaleNet(Network):
         squeeze_excitation: bool = False,
         residual_blocks: int = 2,
         stem_stride: int = 4,
+        block_strides: Sequence[int] = (2, 2, 2, 2),
         stochastic_depth: float = 0.0,
         pooling: Literal["mean", "mean_max"] = "mean",
     ) -> None:
         super().__init__()
         if residual_blocks < 1:
             raise ModelError(f"residual_blocks {residual_blocks}: the first halves the length, so expected at least 1")
-        if len(kernel_sizes) != len(STAGE_STRIDES):
+        if len(kernel_sizes) != len(block_strides):
             raise ModelError(
-                f"kernel_sizes has {len(kernel_sizes)} lists; EcoScale-Net has {len(STAGE_STRIDES)} stages"
+                f"kernel_sizes has {len(kernel_sizes)} lists; EcoScale-Net has {len(block_strides)} stages with "
+                f"block_strides {list(block_strides)}"
             )
+        if not block_strides or not set(block_strides) <= {1, 2}:
+            raise ModelError(f"block_strides {list(block_strides)}: expected 2 as published, or 1, for each stage")
         if width < 4 or width % 2:
             raise ModelError(
                 f"width {width}: expected an even number of at least 4, since an EcoScale branch has half the width "
@@ -255,18 +260,18 @@ class EcoScaleNet(Network):
             raise ModelError(f"pooling {pooling!r}: expected 'mean' as published, or 'mean_max'")
         self.pooling = pooling
         self.stem = nn.Sequential(
-            nn.Conv1d(n_leads, width, 7, stride=min(stem_stride, 2), padding=3, bias=False),
+            nn.Conv1d(n_channels, width, 7, stride=min(stem_stride, 2), padding=3, bias=False),
             nn.BatchNorm1d(width),
             nn.ReLU(),
             nn.MaxPool1d(3, stride=2, padding=1) if stem_stride == 4 else nn.Identity(),
         )
         self.stages = nn.ModuleList()
         in_channels = width
-        for stage, kernels in enumerate(kernel_sizes):
+        for stage, (kernels, stride) in enumerate(zip(kernel_sizes, block_strides, strict=True)):
             channels = width * 2**stage
-            depth = stochastic_depth * (stage + 1) / len(STAGE_STRIDES)
+            depth = stochastic_depth * (stage + 1) / len(block_strides)
             blocks: list[nn.Module] = [
-                ResidualBlock(in_channels, channels, 2, dropout, depth),
+                ResidualBlock(in_channels, channels, stride, dropout, depth),
                 *(ResidualBlock(channels, channels, 1, dropout, depth) for _ in range(residual_blocks - 1)),
             ]
             if layers := block_layers(kernels):
@@ -295,7 +300,7 @@ class EcoScaleNet(Network):
                     module.zero_last()
 
     def features(self, x: Tensor) -> Tensor:
-        """`(batch, 8 * width, ceil(samples / 64))`."""
+        """`(batch, channels, ceil(samples / stride))`; as published, `(batch, 8 * width, ceil(samples / 64))`."""
         x = self.stem(x)
         for stage in self.stages:
             x = stage(x)
@@ -350,36 +355,36 @@ def from_reference_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @register_model
-def ecoscalenet(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net as published, at 400 Hz: largest kernels 31, 13, 7, 3; about 10 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **config)
+    return EcoScaleNet(n_channels, n_classes, **config)
 
 
 @register_model
-def ecoscalenet_small(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_small(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net of width 28: about 2 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{"width": 28, **config})
+    return EcoScaleNet(n_channels, n_classes, **{"width": 28, **config})
 
 
 @register_model
-def ecoscalenet_tiny(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_tiny(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net of width 14: about 0.5 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{"width": 14, **config})
+    return EcoScaleNet(n_channels, n_classes, **{"width": 14, **config})
 
 
 @register_model
-def ecoscalenet_nano(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_nano(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net of width 6: about 0.1 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{"width": 6, **config})
+    return EcoScaleNet(n_channels, n_classes, **{"width": 6, **config})
 
 
 @register_model
-def ecoscalenet_100hz(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_100hz(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net for 100 Hz: 1.28 s are 128 samples, so the cap rule gives largest kernels 7, 3, 2, 1."""
-    return EcoScaleNet(n_leads, n_classes, **{"kernel_sizes": stage_kernels(128, STAGE_STRIDES), **config})
+    return EcoScaleNet(n_channels, n_classes, **{"kernel_sizes": stage_kernels(128, STAGE_STRIDES), **config})
 
 
 @register_model
-def ecoscalenet_backbone(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_backbone(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net without its EcoScale blocks: the residual network that they have to beat."""
-    return EcoScaleNet(n_leads, n_classes, **{"kernel_sizes": [()] * len(STAGE_STRIDES), **config})
+    return EcoScaleNet(n_channels, n_classes, **{"kernel_sizes": [()] * len(STAGE_STRIDES), **config})

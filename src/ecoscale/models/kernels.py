@@ -16,7 +16,7 @@ every choice of one length a layer.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache
 from itertools import pairwise, permutations
 from typing import TYPE_CHECKING
 
@@ -65,12 +65,22 @@ def required_receptive_field(kernel_sizes: Sequence[Sequence[int]], strides: Seq
     return required
 
 
+@cache
+def covering_primes(required: int) -> tuple[int, ...]:
+    """1 and the primes up to the smallest with which a published block covers 1 to `required` samples without a gap."""
+    _check_required(required)
+    largest = max(1, required // 2)
+    while gap_free_coverage(prime_layers(prime_kernels(largest))) < required:
+        largest += 1
+    return prime_kernels(largest)
+
+
 def prime_layers(kernels: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     """The three layers of a published block: the kernels twice, then {1, 2}."""
     return (tuple(kernels), tuple(kernels), PAIR)
 
 
-@lru_cache
+@cache
 def radix_kernels(
     required: int, n_layers: int = 3, *, channels: int = 64, dilated: bool = False, depthwise: bool = False
 ) -> tuple[tuple[int, ...], ...]:
@@ -87,9 +97,15 @@ def radix_kernels(
         cost = block_weights(layers, channels, dilated=dilated, depthwise=depthwise)
         return cost, math.prod(map(len, layers)), layers
 
-    return min(
-        (layers for factors in _factors(required, n_layers) for layers in permutations(_digits(factors))), key=rank
-    )
+    best: tuple | None = None
+    for factors in _factors(required, n_layers):
+        # The 1x1 convolution after the layer with the most kernels alone may cost more than the best block so far.
+        widest = channels // 2 * max(factors)
+        if best is None or widest * min(widest // 2, channels) <= best[0]:
+            ranks = map(rank, permutations(_digits(factors)))
+            best = min(ranks) if best is None else min(best, *ranks)
+    assert best is not None
+    return best[-1]
 
 
 def radix_stage_kernels(

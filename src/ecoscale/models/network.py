@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +11,13 @@ from ecoscale.errors import ModelError
 
 
 class Network(nn.Module):
-    """`(batch, n_leads, samples)` to logits `(batch, n_classes)`.
+    """`(batch, n_channels, samples)` to logits `(batch, n_classes)`.
 
     A subclass builds its layers, sets `head` to a linear layer, and gives its features; where more than an average over
     time leads from these to the head, it overrides `pool`.
     """
 
-    minimum_samples: ClassVar[int] = 1
+    minimum_samples: int = 1
     """Fewest samples that the network takes."""
     head: nn.Linear
 
@@ -31,7 +30,10 @@ class Network(nn.Module):
         return features.mean(dim=-1)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Features `(batch, channels, time)` before pooling. Raises `ModelError` for too short a signal."""
+        """Features `(batch, channels, time)` before pooling. Raises `ModelError` for too short a signal.
+
+        Below a network's total stride its last layers have one step, whose kernels see nothing but padding around it.
+        """
         if x.shape[-1] < self.minimum_samples:
             raise ModelError(
                 f"{x.shape[-1]} samples are too few for {type(self).__name__}; it needs at least {self.minimum_samples}"

@@ -100,7 +100,7 @@ def estimate(
         networks=tuple(_estimate(name, plan.recipes[name], records, protocol.test, seconds) for name in names),
         seeds=len(plan.seeds),
         records=records,
-        store=protocol.records * preparation.n_leads * preparation.window * STORED_BYTES,
+        store=protocol.records * preparation.n_channels * preparation.window * STORED_BYTES,
         collection=None if archive is None else archive.unpacked,
         device=_device_name(),
         threads=torch.get_num_threads(),
@@ -109,7 +109,7 @@ def estimate(
 
 def _estimate(name: str, recipe: Recipe, records: dict[str, int], test: str, seconds: float) -> NetworkEstimate:
     preparation, optimisation, cost = recipe.preparation, recipe.optimisation, recipe_cost(recipe)
-    network = create_model(recipe.model.name, preparation.n_leads, len(recipe.findings), **recipe.model.config)
+    network = create_model(recipe.model.name, preparation.n_channels, len(recipe.findings), **recipe.model.config)
     batch_size, trained = _training_rate(network, recipe, seconds)
     predicted = _prediction_rate(network, recipe, batch_size, seconds)
     seen = {part.part: records[str(part.part)] for part in (*recipe.data.train, *recipe.data.validation)}
@@ -124,7 +124,7 @@ def _estimate(name: str, recipe: Recipe, records: dict[str, int], test: str, sec
         batch_size=batch_size,
         trained=trained,
         predicted=predicted,
-        memory=measure_training_peak(network, preparation.n_leads, preparation.window, optimisation.batch_size),
+        memory=measure_training_peak(network, preparation.n_channels, preparation.window, optimisation.batch_size),
         checkpoints=CHECKPOINT_COPIES * 4 * cost.stored,
         flops_a_seed=FLOPS_OF_TRAINING * cost.macs * training * optimisation.epochs,
         seconds_a_seed=optimisation.epochs * (training / trained + validation / predicted) + records[test] / predicted,
@@ -172,7 +172,7 @@ def _prediction_rate(network: nn.Module, recipe: Recipe, batch_size: int, second
 
 def _signals(recipe: Recipe, size: int, device: torch.device) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    shape = (size, recipe.preparation.n_leads, recipe.preparation.window)
+    shape = (size, recipe.preparation.n_channels, recipe.preparation.window)
     return torch.randn(shape, generator=generator).to(device)
 
 

@@ -77,7 +77,7 @@ class Service:
         for classifier in loaded:
             # What is made at the first call for several windows is made now, before threads ask for it at once.
             preparation = classifier.preparation
-            classifier.logits(np.zeros((2, preparation.n_leads, preparation.window), np.float32))
+            classifier.logits(np.zeros((2, preparation.n_channels, preparation.window), np.float32))
         return loaded
 
     async def stop(self) -> None:

@@ -117,7 +117,8 @@ def _excerpts(record: LongRecord, window: int, hop: float) -> Iterator[tuple[int
         buffer = np.concatenate((buffer, piece), axis=1)
         while start is not None and (stop := min(start + window, record.n_samples)) <= first + buffer.shape[1]:
             signal = buffer[:, start - first : stop - first]
-            yield start, ECG(signal, record.rate, record.leads, record.source, record.record, record.notes)
+            about = {"source": record.source, "record": record.record, "notes": record.notes}
+            yield start, ECG(signal, record.rate, record.leads, **about)
             start = next(starts, None)
         used = buffer.shape[1] if start is None else min(start - first, buffer.shape[1])
         buffer, first = buffer[:, used:], first + used

@@ -16,6 +16,7 @@ from ecoscale.datasets.preparing import prepare_store
 from ecoscale.datasets.processes import silent
 from ecoscale.datasets.store import is_store, open_store
 from ecoscale.errors import RecipeError
+from ecoscale.preparation import by_channel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,9 +25,19 @@ if TYPE_CHECKING:
 
     from ecoscale.datasets.processes import Progress
     from ecoscale.datasets.store import PreparedStore
+    from ecoscale.preparation import Preparation
     from ecoscale.training.recipe import Part, Recipe
 
 STATISTICS_ROWS = 1024
+
+
+def standardised(signals: torch.Tensor, preparation: Preparation) -> torch.Tensor:
+    """`Preparation.standardise` of a batch of tensors, where they are."""
+    mean, scale = (
+        torch.from_numpy(value).to(signals) if isinstance(value, np.ndarray) else value
+        for value in (by_channel(preparation.mean), by_channel(preparation.scale))
+    )
+    return (signals - mean) / scale
 
 
 @dataclass(frozen=True)

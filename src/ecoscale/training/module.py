@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ecoscale.evaluation import macro_auroc
 from ecoscale.models import create_model
 from ecoscale.training.augmentation import augment, mix
+from ecoscale.training.data import standardised
 from ecoscale.training.distributed import gathered, mean, weight_of_share
 from ecoscale.training.losses import masked_loss
 from ecoscale.training.pretrained import load_pretrained
@@ -37,7 +38,7 @@ class TrainingModule(lightning.LightningModule):
         self.n_findings = len(recipe.findings)
         n_outputs = self.n_findings + (0 if recipe.auxiliary is None else len(recipe.auxiliary.codes))
         torch.manual_seed(recipe.seed)
-        self.network = create_model(recipe.model.name, preparation.n_leads, n_outputs, **recipe.model.config)
+        self.network = create_model(recipe.model.name, preparation.n_channels, n_outputs, **recipe.model.config)
         self.average = self._average()
         if self.average is not None:
             # It has no gradient, which processes that train together would wait for.
@@ -87,9 +88,6 @@ class TrainingModule(lightning.LightningModule):
         beside = beside * weight_of_share(targets[:, n:] >= 0)
         return loss + self.recipe.auxiliary.weight * beside
 
-    def _standardise(self, signals: Tensor) -> Tensor:
-        return (signals - self.preparation.mean) / self.preparation.scale
-
     def on_train_epoch_start(self) -> None:
         """Seed by the epoch, so that a resumed run draws the same dropout as an undisturbed one."""
         torch.manual_seed(_seed(self.recipe.seed, self.current_epoch, rank=self.global_rank))
@@ -101,7 +99,7 @@ class TrainingModule(lightning.LightningModule):
         generator = torch.Generator().manual_seed(seed)
         signals = augment(signals, self.recipe.augmentation, self.preparation.rate, generator)
         signals, targets = mix(signals, targets, self.recipe.augmentation, generator)
-        loss = self._loss(self.network(self._standardise(signals)).float(), targets)
+        loss = self._loss(self.network(standardised(signals, self.preparation)).float(), targets)
         # Batches count alike: they differ by an exam at most, and Lightning's mean over processes rounds their sizes.
         whole = mean(loss.detach())
         self.log("train_loss", whole, on_step=False, on_epoch=True, prog_bar=True, batch_size=1, sync_dist=True)
@@ -122,7 +120,7 @@ class TrainingModule(lightning.LightningModule):
         """Keep logits and labels; scores are taken over the whole part."""
         signals, labels = batch
         with torch.autocast(signals.device.type, enabled=False):
-            logits = self.evaluated_network(self._standardise(signals))
+            logits = self.evaluated_network(standardised(signals, self.preparation))
         self._validated.append((logits[:, : self.n_findings], labels[:, : self.n_findings]))
 
     def on_validation_epoch_end(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ecoscale.datasets.processes import silent
-from ecoscale.training.data import EpochBatches, SignalBatches
+from ecoscale.training.data import EpochBatches, SignalBatches, standardised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def predict_logits(
         for positions in order:
             signals, _ = batches[positions]
             with torch.inference_mode():
-                out = network((signals.to(device) - preparation.mean) / preparation.scale)
+                out = network(standardised(signals.to(device), preparation))
             logits[positions] = out.cpu().numpy()
             yield from names[positions]
 

@@ -217,17 +217,17 @@ def load_pretrained(network: Network, base: Pretrained, outputs: Sequence[str], 
     take_weights(network, state, base.source)
 
 
-def _reading_leads(base: Pretrained, n_leads: int) -> list[str]:
+def _reading_leads(base: Pretrained, n_channels: int) -> list[str]:
     """The weights whose columns are leads: those that change in width when a lead is added."""
     with torch.device("meta"):
         fewer, more = (
             create_model(str(base.model), n, max(1, len(base.outputs)), **dict(base.config or {})).state_dict()
-            for n in (n_leads, n_leads + 1)
+            for n in (n_channels, n_channels + 1)
         )
     return [
         key
         for key, value in fewer.items()
-        if value.ndim > 1 and key in more and (value.shape[1], more[key].shape[1]) == (n_leads, n_leads + 1)
+        if value.ndim > 1 and key in more and (value.shape[1], more[key].shape[1]) == (n_channels, n_channels + 1)
     ]
 
 

@@ -78,7 +78,7 @@ class Augmentation(_Section):
     crop: Annotated[Probability, Field(description="probability to keep a random part, padded on both sides")] = 0.0
     shortest_crop: Annotated[Probability, Field(description="shortest part kept, as a share of the window")] = 0.6
     excerpt: Annotated[
-        int | None, Field(ge=64, description="samples of the window that are trained on, from a random place")
+        int | None, Field(ge=1, description="samples of the window that are trained on, from a random place")
     ] = None
     time_warp: Annotated[float, Field(ge=0, description="sigma of the log of the local speed of time")] = 0.0
     mixup: Annotated[float, Field(ge=0, description="alpha of the beta distribution of a record's share")] = 0.0
@@ -219,7 +219,7 @@ class Recipe(_Section):
         try:
             # Without memory, and before the hours that preparing the data may take.
             with torch.device("meta"):
-                create_model(self.model.name, self.preparation.n_leads, len(self.findings), **self.model.config)
+                create_model(self.model.name, self.preparation.n_channels, len(self.findings), **self.model.config)
         except (ModelError, TypeError) as error:
             raise ValueError(f"model.config: {error}") from error
         return self
