@@ -141,6 +141,14 @@ def write_whole(url: str, content: bytes) -> None:
         partial.replace(path)
 
 
+def exists(url: str) -> bool:
+    """Whether a file, or anything below a folder, is there."""
+    fs, path = filesystem(url)
+    with explained(url):
+        fs.invalidate_cache()
+        return fs.exists(path)
+
+
 def cache_folder() -> Path:
     """Where copies lie unless told otherwise: `$ECOSCALE_CACHE`, or the user's cache folder of the system."""
     if stated := os.environ.get(CACHE_VARIABLE):
@@ -201,6 +209,40 @@ def local_copy(
                 _check(url, files, partial, partial / files[0].name if alone else partial, check)
                 partial.rename(place)
     return copy
+
+
+def upload(
+    folder: Path,
+    url: str,
+    *,
+    last: str,
+    cache: str | Path | None = None,
+    progress: Callable[[Iterable[Any], str, int], Iterable[Any]] = lambda items, _description, _total: items,
+) -> Path:
+    """Copy a folder's files to a URL, the one named `last` after the others: where it is seen, all are there.
+
+    The folder's files then become this machine's copy of what lies at the URL, which is returned: see `local_copy`.
+    Raises `StorageError`.
+    """
+    fs, root = filesystem(url)
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    names.sort(key=lambda name: name == last)
+    for name in progress(names, f"uploading to {url}", len(names)):
+        with explained(f"{url} ({name})"):
+            if _is_local(fs):
+                Path(root, name).parent.mkdir(parents=True, exist_ok=True)
+            fs.put_file(str(folder / name), f"{root}/{name}")
+    there = files_below(url)
+    sent = {name: (folder / name).stat().st_size for name in names}
+    if sent != {file.name: file.size for file in there if file.name in sent}:
+        raise StorageError(f"{url}: what lies there is not what was sent; another may be writing there; try again")
+    if _is_local(fs):
+        return Path(root)
+    place = _place(url, there, Path(cache) if cache is not None else cache_folder())
+    if len(there) == len(names) and not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(place)
+    return local_copy(url, cache, progress=progress)
 
 
 def _copy(url: str, fs: AbstractFileSystem, files: Sequence[StoredFile], folder: Path, progress: Callable) -> None:

@@ -101,7 +101,7 @@ def prepare(
     elif not (path / MANIFEST).exists():
         raise DatasetError(f"{path}: something is here already, and it is no prepared store; choose another place")
     store = open_store(path)
-    _refuse_another(store, key)
+    refuse_another(path, store.manifest, key)
     return store
 
 
@@ -147,12 +147,13 @@ def store_key(collection: Collection, preparation: Preparation, dtype: DType = "
     return made_from | {"digest": hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()}
 
 
-def _refuse_another(store: PreparedStore, key: dict) -> None:
-    if store.manifest.digest != key["digest"]:
-        manifest = store.manifest.model_dump(mode="json")
-        stored = {name: manifest[name] for name in key}
-        stored["preparation"] = {name: manifest["preparation"][name] for name in key["preparation"]}
-        raise DatasetError(f"{store.path}: holds another store ({_differences(stored, key)}); choose another folder")
+def refuse_another(place: str | Path, manifest: Manifest, key: dict) -> None:
+    """Raise `DatasetError` if the store at a place is not the one of the key."""
+    if manifest.digest != key["digest"]:
+        content = manifest.model_dump(mode="json")
+        stored = {name: content[name] for name in key}
+        stored["preparation"] = {name: content["preparation"][name] for name in key["preparation"]}
+        raise DatasetError(f"{place}: holds another store ({_differences(stored, key)}); choose another folder")
 
 
 def _differences(found: dict, wanted: dict) -> str:
@@ -219,7 +220,7 @@ def _build(build: _Build, path: Path, workers: int | None, progress: Progress) -
     done = 0
     try:
         if (build.folder / MANIFEST).exists():  # ended between its last two steps
-            _refuse_another(open_store(build.folder), build.key)
+            refuse_another(build.folder, open_store(build.folder).manifest, build.key)
             _move(build.folder, path)
             return
         _begin(build)
