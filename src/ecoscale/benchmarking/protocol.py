@@ -176,7 +176,13 @@ def recipe_for(
             "validation": [{"collection": benchmark.name, "folds": [folds.validation]}],
         },
     }
-    return load_recipe(path, **settings, **(changes or {}))
+    recipe = load_recipe(path, **settings, **(changes or {}))
+    if recipe.single_label:
+        raise RecipeError(
+            f"{path}: single_label; the records of {benchmark.name} may have several classes of {task} at once, and its "
+            "figures are of each class by itself: leave it out"
+        )
+    return recipe
 
 
 def model_label(model: str) -> str:
