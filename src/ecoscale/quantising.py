@@ -61,8 +61,10 @@ def quantise(
 
     `directories` says where the collections of its recipe lie, `stores` where their signals are prepared; `records` of
     the training part calibrate. Of classes that exclude each other it is their accuracy, and not macro F1, that may
-    fall by no more than `f1_fall`. Raises `BundleError` if integers cost more than allowed with half the layers in float,
-    or are no faster here (unless `even_if_slower`), and `RecipeError` if a collection is missing.
+    fall by no more than `f1_fall`.
+
+    Raises `BundleError` if integers cost more than allowed with half the layers in float, or are no faster here (unless
+    `even_if_slower`), and `RecipeError` if a collection is missing.
     """
     decided = "accuracy" if bundle.manifest.single_label else "macro F1"
     accepted_falls = {"macro AUROC": auroc_fall, decided: f1_fall}
@@ -166,7 +168,8 @@ def _compare(
             right = probabilities[known].argmax(axis=1) == labels[known].argmax(axis=1)
             sides.append((figures["auroc"], float(right.mean()), figures["f1"]))
         else:
-            figures = measure(labels, probabilities, [label.threshold for label in own]).macro
+            thresholds = [label.threshold for label in own if label.threshold is not None]
+            figures = measure(labels, probabilities, thresholds).macro
             sides.append((figures["auroc"], figures["f1"], cross_fitted_f1(labels, probabilities, patients).macro))
     names = ("macro AUROC", "macro F1", "macro F1, cross-fitted")
     if bundle.manifest.single_label:

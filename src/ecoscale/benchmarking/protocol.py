@@ -179,8 +179,8 @@ def recipe_for(
     recipe = load_recipe(path, **settings, **(changes or {}))
     if recipe.single_label:
         raise RecipeError(
-            f"{path}: single_label; the records of {benchmark.name} may have several classes of {task} at once, and its "
-            "figures are of each class by itself: leave it out"
+            f"{path}: single_label; a record of {benchmark.name} may have several classes of {task} at once, and the "
+            "benchmark's figures are of each class by itself: leave it out"
         )
     return recipe
 

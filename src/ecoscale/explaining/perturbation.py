@@ -48,9 +48,9 @@ def explain_by_perturbation(
 ) -> Explanation:
     """An explanation from maps of windows: `map_window(logits, window, column, inside)` gives `(leads, samples)`.
 
-    Of classes that exclude each other, it is the log-odds of one against the others that are mapped, since a logit alone
-    says nothing there. It is the network in float that is asked, whatever the classifier computes with: integers round away what one lead
-    changes. Raises as `explain_ecg` does.
+    Of classes that exclude each other, it is the log-odds of one against the others that are mapped, since a logit
+    alone says nothing there. It is the network in float that is asked, whatever the classifier computes with:
+    integers round away what one lead changes. Raises as `explain_ecg` does.
     """
     column, preparation = column_of(classifier.bundle, finding), classifier.preparation
     explained = stretch(ecg, preparation, start)

@@ -214,6 +214,11 @@ def make_plan(
         tuple(range(protocol.seeds if seeds is None else seeds)),
     )
     for name, recipe in plan.recipes.items():
+        if recipe.single_label:
+            raise RecipeError(
+                f"{protocol.recipe_path(name)}: single_label; the protocol's figures are of findings that are each "
+                "present or absent: leave it out"
+            )
         if recipe.collections != (protocol.collection,):
             read = ", ".join(recipe.collections)
             raise RecipeError(f"{protocol.recipe_path(name)}: reads {read}; the protocol is of {protocol.collection}")
