@@ -104,7 +104,7 @@ def test_the_figures_of_all_together_are_those_of_scikit_learn_with_any_weights(
             "brier": reference.brier_score_loss(
                 truth, scores, sample_weight=weight, labels=range(4), scale_by_half=False
             ),
-            "ece": sum(abs((right[rows].astype(float) - confidence[rows]).sum()) for rows in inside) / len(repeated),
+            "ece": sum(abs((right[part].astype(float) - confidence[part]).sum()) for part in inside) / len(repeated),
         }
         assert {metric: found[metric][resample] for metric in OVERALL_METRICS} == pytest.approx(expected)
 
