@@ -25,7 +25,9 @@ from ecoscale.preparation import Preparation
 SOURCE = Path(__file__).parents[2] / "src"
 
 
-def made_bundle(folder, *, name="cheap", seed=0, findings=CODE_FINDINGS, provenance=None, single_label=False, prevalences=None):
+def made_bundle(
+    folder, *, name="cheap", seed=0, findings=CODE_FINDINGS, provenance=None, single_label=False, prevalences=None
+):
     """A bundle whose network weighs each lead's mean absolute value. It knows nothing, and is quick.
 
     With `single_label` its findings are taken for classes that exclude each other, at a temperature of 2.

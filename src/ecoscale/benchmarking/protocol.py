@@ -179,8 +179,8 @@ def recipe_for(
     recipe = load_recipe(path, **settings, **(changes or {}))
     if recipe.single_label:
         raise RecipeError(
-            f"{path}: single_label; a record of {benchmark.name} may have several classes of {task} at once, and the "
-            "benchmark's figures are of each class by itself: leave it out"
+            f"{path}: single_label; the classes of {benchmark.name}'s published tasks may come together, and figures "
+            "of another question cannot stand beside the published ones: leave it out"
         )
     return recipe
 

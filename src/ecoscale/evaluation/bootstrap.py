@@ -100,7 +100,7 @@ def weighted_metrics(
     probabilities
         `(records, classes)`, in [0, 1].
     thresholds
-        `(classes,)`, or one for all. None: classes exclude each other, the most probable one is present.
+        `(classes,)`, or one for all; None: the classes exclude each other, and the most probable one is present.
     weights
         `(records, weightings)`, whole numbers: how often each record counts.
 
@@ -110,7 +110,7 @@ def weighted_metrics(
         Metric to `(weightings, classes)`, NaN where undefined; the values that scikit-learn gives with
         `sample_weight`.
     """
-    truth, scores = checked(labels, probabilities)
+    truth, scores = checked(labels, probabilities, single_label=thresholds is None)
     times = np.asarray(weights)
     # float64 makes these products a matrix multiplication, and holds whole numbers exactly.
     table = times.T.astype(np.float64)
@@ -191,7 +191,7 @@ def bootstrap_intervals(
     probabilities
         `(records, classes)`, in [0, 1].
     thresholds
-        `(classes,)`, or one for all. None: classes exclude each other, the most probable one is present.
+        `(classes,)`, or one for all; None: the classes exclude each other, and the most probable one is present.
     patients
         `(records,)` ids; None makes each record its own patient.
     n_resamples, level, seed
@@ -255,7 +255,7 @@ def paired_difference(
     first, second
         Probabilities `(records, classes)` of the two networks.
     thresholds_first, thresholds_second
-        Their thresholds, `(classes,)` or one for all.
+        Their thresholds, `(classes,)` or one for all; None: the most probable class, where they exclude each other.
     patients, n_resamples, level, seed, names
         As in `bootstrap_intervals`.
 

@@ -1,5 +1,7 @@
 """Fitting what turns logits into probabilities: Platt's scaling, one temperature, or centred isotonic regression.
 
+Of classes that exclude each other, it is the temperature of their softmax.
+
 Every method is strictly increasing, so that AUROC and average precision stay what they were.
 """
 
@@ -8,12 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, logit, logsumexp
+from scipy.optimize import minimize, root_scalar
+from scipy.special import expit, logit, softmax
 from sklearn.isotonic import isotonic_regression
 
 from ecoscale.calibration import METHODS, SINGLE_LABEL_METHODS, Calibration, CalibrationCurve
-from ecoscale.evaluation._arrays import EvaluationError, checked_labels, checked_names, checked_scores
+from ecoscale.evaluation._arrays import (
+    EvaluationError,
+    checked_labels,
+    checked_names,
+    checked_scores,
+    refuse_several_classes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +32,6 @@ if TYPE_CHECKING:
 
     Known = tuple[NDArray[np.bool_], NDArray[np.float64]]
     """Of one class: whether each known record is positive, and its logit."""
-
-
-SLOPE_BOUNDS = (-12.0, 12.0)
-"""Within which the logarithm of the inverse temperature is looked for, of logits of a mean square of one."""
 
 
 def fit_calibration(
@@ -61,9 +65,10 @@ def fit_calibration(
     names
         The classes' names, for the warnings.
     single_label
-        Classes exclude each other, and the probabilities are the softmax of the logits: by `"temperature"` of one that
-        is fitted to the log loss of the records whose class is known, or by `"none"` as they are. Platt's targets are
-        then, of a class with n records among K classes, (n + 1) / (n + K) and 1 / (n + K) for each of the others.
+        The classes exclude each other. The method is then `"temperature"`, by which the logits are divided before
+        their softmax (Guo et al. 2017, section 4.2), or `"none"`. It is fitted by maximum likelihood, to Platt's
+        targets for K classes: (n + 1) / (n + K) for a record's own class, which n records have, and an equal share of
+        the rest for the others. Records whose class is unknown are left out.
 
     Returns
     -------
@@ -74,18 +79,17 @@ def fit_calibration(
     Raises
     ------
     EvaluationError
-        If the arrays do not fit together, or there is no such method.
+        If the arrays do not fit together, or there is no such method, or not for classes that exclude each other.
     """
-    if method not in METHODS:
-        raise EvaluationError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+    methods = SINGLE_LABEL_METHODS if single_label else tuple(METHODS)
+    if method not in methods:
+        raise EvaluationError(
+            f"method is {method!r}; expected one of {', '.join(methods)}"
+            + (" for classes that exclude each other" if single_label and method in METHODS else "")
+        )
     truth = checked_labels(labels)
     scores = checked_scores(logits, truth.shape, "logits")
     names = checked_names(names, truth.shape[1])
-    if single_label and method not in SINGLE_LABEL_METHODS:
-        raise EvaluationError(
-            f"method is {method!r}; classes that exclude each other have one temperature for all, or none: "
-            f"{', '.join(SINGLE_LABEL_METHODS)}"
-        )
     if method == "none":
         return Calibration(method, (CalibrationCurve(),) * len(names), single_label=single_label)
     if single_label:
@@ -162,31 +166,41 @@ def _fit_temperature(columns: dict[str, Known]) -> Calibration:
     return Calibration("temperature", (CalibrationCurve(slope),) * len(columns), tuple(warnings))
 
 
-def _fit_softmax_temperature(truth: NDArray[np.int8], scores: NDArray[np.float64], names: Sequence[str]) -> Calibration:
-    """One slope, the inverse of the temperature, for classes of which each record has one."""
-    known = (truth == 1).sum(axis=1) == 1
-    own, logits = truth[known].argmax(axis=1), scores[known]
-    count = np.bincount(own, minlength=len(names))
-    warnings = [f"{name}: there are no records to fit on" for name, n in zip(names, count, strict=True) if not n]
-    slope, size = 1.0, float(np.sqrt(np.mean(logits**2))) if known.any() else 0.0
-    if size:
-        target = np.repeat(1 / (count + len(names)), len(names)).reshape(-1, len(names))[own]
-        target[np.arange(len(own)), own] *= count[own] + 1
-        standard = logits / size
-        wanted = (target * standard).sum(axis=1)
+def _fit_softmax_temperature(truth: NDArray[np.int8], logits: NDArray[np.float64], names: Sequence[str]) -> Calibration:
+    """One slope, the inverse of the temperature, for the softmax over all classes."""
+    refuse_several_classes(truth)
+    known = truth[:, 0] >= 0
+    truth, logits = truth[known], logits[known]
+    count = truth.sum(axis=0, dtype=np.int64)
+    warnings = [
+        f"{name}: there are no records of it to fit on; it has the other classes' temperature"
+        for name, number in zip(names, count, strict=True)
+        if not number and count.any()
+    ]
+    slope = 1.0
+    # Against each row's mean: what all classes have in common, the softmax does not see.
+    logits = logits - logits.mean(axis=1, keepdims=True)
+    size = float(np.sqrt(np.mean(logits**2))) if len(logits) else 0.0
+    if not size:
+        warnings.append(
+            f"not calibrated, there are no {'differences between logits' if len(logits) else 'records'} to fit on"
+        )
+    else:
+        scores, own = logits / size, (count + 1) / (count + len(names))
+        wanted = np.where(truth == 1, own, (1 - (truth * own).sum(axis=1, keepdims=True)) / (len(names) - 1))
 
-        def loss(log_slope: float) -> float:
-            given = np.exp(log_slope) * standard
-            return float(np.mean(logsumexp(given, axis=1) - np.exp(log_slope) * wanted))
+        def rise(candidate: float) -> float:
+            """Of the negative log-likelihood, which is convex in the slope."""
+            return float(np.mean(((softmax(candidate * scores, axis=1) - wanted) * scores).sum(axis=1)))
 
-        # Convex in the slope: where the loss falls from a slope of zero on, it has one minimum.
-        if np.mean(wanted - standard.mean(axis=1)) > 0:
-            found = minimize_scalar(loss, bounds=SLOPE_BOUNDS, method="bounded", options={"xatol": 1e-9})
-            slope = float(np.exp(found.x) / size)
+        if rise(0.0) >= 0:
+            warnings.append("not calibrated, the fitted slope is not positive and would turn the ranking over")
         else:
-            warnings.append("not calibrated, the fitted slope would turn the ranking over")
-    curves = (CalibrationCurve(slope),) * len(names)
-    return Calibration("temperature", curves, tuple(warnings), single_label=True)
+            above = 1.0
+            while rise(above) <= 0:
+                above *= 2
+            slope = root_scalar(rise, bracket=(0.0, above), method="brentq", xtol=1e-12).root / size
+    return Calibration("temperature", (CalibrationCurve(slope),) * len(names), tuple(warnings), single_label=True)
 
 
 def _fit_knots(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:

@@ -36,7 +36,8 @@ class ClassMetrics:
     `auroc` and `average_precision` do not depend on the threshold; `ece` (15 bins of equal width) and `brier` measure
     calibration. What cannot be computed is NaN: AUROC without positives or without negatives; average precision,
     F1 and sensitivity without positives; specificity without negatives; `ppv` (precision) where nothing is called
-    positive; `npv` where nothing is called negative.
+    positive; `npv` where nothing is called negative. `threshold` is NaN for classes that exclude each other, of which
+    the most probable one is called positive.
     """
 
     name: str
@@ -79,9 +80,9 @@ def decision_counts(
 ) -> dict[str, NDArray[np.int64]]:
     """`tp`, `fp`, `fn` and `tn`, each `(classes,)`; a probability that equals its threshold counts as present.
 
-    Without thresholds classes exclude each other, and the most probable one of each record is present.
+    Without thresholds the classes exclude each other, and the most probable one counts as present.
     """
-    truth, scores = checked(labels, probabilities)
+    truth, scores = checked(labels, probabilities, single_label=thresholds is None)
     called = decisions(scores, thresholds)
     present, absent = truth == 1, truth == 0
     return {
@@ -144,8 +145,8 @@ def measure(
     probabilities
         `(records, classes)`, in [0, 1].
     thresholds
-        `(classes,)`, or one for all; a probability that reaches it counts as present. None: classes exclude each other,
-        and the most probable one of each record is present.
+        `(classes,)`, or one for all; a probability that reaches it counts as present. None: the classes exclude each
+        other, and the most probable one counts as present. Each class is then measured against the rest.
     names
         The classes' names.
 
@@ -154,11 +155,10 @@ def measure(
     EvaluationError
         If the arrays do not fit together or hold what they may not.
     """
-    truth, scores = checked(labels, probabilities)
+    truth, scores = checked(labels, probabilities, single_label=thresholds is None)
     n_classes = truth.shape[1]
-    names = checked_names(names, n_classes)
-    counts = decision_counts(truth, scores, thresholds)
-    shown = np.full(n_classes, np.nan) if thresholds is None else checked_thresholds(thresholds, n_classes)
+    names, counts = checked_names(names, n_classes), decision_counts(truth, scores, thresholds)
+    at = np.full(n_classes, np.nan) if thresholds is None else checked_thresholds(thresholds, n_classes)
     values = decision_rates(**counts) | {
         "auroc": class_auroc(truth, scores),
         "average_precision": np.full(n_classes, np.nan),
@@ -176,7 +176,7 @@ def measure(
     classes = tuple(
         ClassMetrics(
             name=name,
-            threshold=float(shown[position]),
+            threshold=float(at[position]),
             positives=int((truth[:, position] == 1).sum()),
             negatives=int((truth[:, position] == 0).sum()),
             unknown=int((truth[:, position] == -1).sum()),

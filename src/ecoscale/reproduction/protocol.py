@@ -214,14 +214,14 @@ def make_plan(
         tuple(range(protocol.seeds if seeds is None else seeds)),
     )
     for name, recipe in plan.recipes.items():
-        if recipe.single_label:
-            raise RecipeError(
-                f"{protocol.recipe_path(name)}: single_label; the protocol's figures are of findings that are each "
-                "present or absent: leave it out"
-            )
         if recipe.collections != (protocol.collection,):
             read = ", ".join(recipe.collections)
             raise RecipeError(f"{protocol.recipe_path(name)}: reads {read}; the protocol is of {protocol.collection}")
+        if recipe.single_label:
+            raise RecipeError(
+                f"{protocol.recipe_path(name)}: single_label; a protocol compares findings that may come together, by "
+                "F1 at thresholds: leave it out"
+            )
         for what in ("findings", "preparation", "task"):
             if getattr(recipe, what) != getattr(plan.shared, what):
                 raise RecipeError(
