@@ -1,19 +1,13 @@
 """Classes that exclude each other, from a run to what its bundle says: softmax, one answer, no thresholds."""
 
-import csv
-import io
-import json
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.special import softmax
 
 from ecoscale.datasets import open_collection
-from ecoscale.errors import BundleError, RecipeError
 from ecoscale.evaluation import fit_calibration
 from ecoscale.inference import Classifier
-from ecoscale.packing import measure_run, pack
+from ecoscale.packing import pack
 
 
 @pytest.fixture(scope="module")
@@ -56,4 +50,6 @@ def test_exactly_one_class_is_present_the_most_probable(classifier, ecgs):
 
 def test_it_tells_the_blocks_that_it_was_trained_to_tell(classifier, ecgs):
     wanted = ["narrow", "RBBB", "LBBB"] * 3
-    assert sum(found.present == (name,) for found, name in zip(classifier.predict_batch(ecgs), wanted, strict=True)) >= 7
+    assert (
+        sum(found.present == (name,) for found, name in zip(classifier.predict_batch(ecgs), wanted, strict=True)) >= 7
+    )
