@@ -193,6 +193,14 @@ def block_run(tmp_path_factory, blocks, stores, block_recipe) -> Run:
 
 
 @pytest.fixture(scope="session")
+def block_bundle(tmp_path_factory, block_run) -> Bundle:
+    """The bundle packed from `block_run`. Read it, do not change it."""
+    from ecoscale.packing import pack
+
+    return pack(block_run, tmp_path_factory.mktemp("bundles") / "blocks", version="3")
+
+
+@pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory, trained_run) -> Bundle:
     """The bundle packed from `trained_run`. Read it, do not change it."""
     from ecoscale.packing import pack

@@ -1,19 +1,24 @@
 """Training on classes that exclude each other: what a recipe refuses, what a run learns and what it leaves behind."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
+from ecoscale.benchmarking import choose_folds, named_benchmark, recipe_for
 from ecoscale.datasets import UNKNOWN
 from ecoscale.datasets.processes import silent
 from ecoscale.errors import RecipeError
-from ecoscale.training import Recipe, train
+from ecoscale.reproduction.protocol import load_protocol, make_plan
+from ecoscale.training import Recipe, Run, train
 from ecoscale.training.augmentation import mix
+from ecoscale.training.comparing import compare_runs, uncalibrated
 from ecoscale.training.data import ECGData
 from ecoscale.training.distillation import teach
 from ecoscale.training.recipe import Augmentation, validated_recipe
@@ -135,3 +140,26 @@ def test_a_teacher_of_another_kind_or_other_classes_is_refused(
     recipe = changed(distillation={"teachers": [str(block_run.folder)]}, **sections)
     with pytest.raises(RecipeError, match=why):
         teach(recipe, [block_run], [replace(part) for part in training], tmp_path / "teaching.npz", silent)
+
+
+def test_runs_are_compared_by_their_softmax_and_not_with_runs_of_separate_findings(block_run, tmp_path):
+    np.testing.assert_allclose(uncalibrated(block_run).sum(axis=1), 1)
+    difference = compare_runs(block_run, block_run, n_resamples=5)
+    assert difference.macro["sensitivity"].estimate == 0
+    other = Run(tmp_path / "separate")
+    shutil.copytree(block_run.folder, other.folder)
+    content = yaml.safe_load((other.folder / "recipe.yaml").read_text()) | {"single_label": False}
+    (other.folder / "recipe.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(
+        RecipeError, match=r"blocks: its classes exclude each other .* the findings of .*separate do not"
+    ):
+        compare_runs(other, block_run)
+
+
+def test_a_published_benchmark_or_comparison_is_of_findings_that_may_come_together(tmp_path):
+    ptbxl = named_benchmark("ptbxl")
+    folds = choose_folds(ptbxl, range(1, 11), None, None)
+    with pytest.raises(RecipeError, match="single_label; the classes of ptbxl's published tasks may come together"):
+        recipe_for(ptbxl, "superdiagnostic", "fcn", 0, folds, {"single_label": True})
+    with pytest.raises(RecipeError, match="single_label; a protocol compares findings that may come together"):
+        make_plan(load_protocol("code15"), tmp_path, changes={"single_label": True})
