@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -71,6 +72,7 @@ def filesystem(url: str) -> tuple[AbstractFileSystem, str]:
         import fsspec
     except ImportError as error:
         raise MissingExtraError(url, "fsspec", "cloud") from error
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs what it raises, with every line that led to it
     with explained(url):
         try:
             fs, path = fsspec.core.url_to_fs(url)
