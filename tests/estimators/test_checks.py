@@ -18,7 +18,10 @@ QUICK = {"n_epochs": 8, "batch_size": 64, "learning_rate": 0.03, "random_state":
 
 
 @parametrize_with_checks(
-    [EcoScaleClassifier(width=4, **QUICK), OmniScaleClassifier(network_options={"width": 0.05}, **QUICK)]
+    [
+        EcoScaleClassifier(width=4, **QUICK),
+        OmniScaleClassifier(network_options={"width": 0.05, "minimum_channels": 1}, **QUICK),
+    ]
 )
 def test_scikit_learns_checks_hold(estimator, check):
     check(estimator)

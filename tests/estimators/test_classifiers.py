@@ -17,7 +17,10 @@ from ecoscale.estimators import aeon
 from ecoscale.models import EcoScaleNet, series_config
 
 QUICK = {"n_epochs": 10, "learning_rate": 0.02, "random_state": 0, "device": "cpu"}
-CLASSIFIERS = [EcoScaleClassifier(width=4, **QUICK), OmniScaleClassifier(network_options={"width": 0.05}, **QUICK)]
+CLASSIFIERS = [
+    EcoScaleClassifier(width=4, **QUICK),
+    OmniScaleClassifier(network_options={"width": 0.05, "minimum_channels": 1}, **QUICK),
+]
 each_classifier = pytest.mark.parametrize("classifier", CLASSIFIERS, ids=lambda own: type(own).__name__)
 
 
