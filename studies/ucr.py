@@ -75,6 +75,15 @@ def load(name: str, part: str, packed: Path | None) -> Part:
     return Part([case[:, :length] for case, length in zip(values, lengths, strict=True)], classes)
 
 
+def filled_up(*parts: Part) -> tuple[Part, ...]:
+    """Zeros after the shorter series, for methods that take series of one length alone."""
+    longest = max(part.longest for part in parts)
+    return tuple(
+        Part(np.stack([np.pad(case, ((0, 0), (0, longest - case.shape[-1]))) for case in part.series]), part.classes)
+        for part in parts
+    )
+
+
 def pack(path: Path) -> None:
     """Write all sets into one file."""
     arrays = {}
@@ -159,14 +168,16 @@ def work(job: Job, row: dict[str, Any], packed: Path | None, device: str) -> dic
         pairs = [(train.take(a), train.take(b)) for a, b in folds.split(train.classes, train.classes)]
     else:
         pairs = [(train, test)]
+    if "Rocket" in row["kind"]:
+        pairs = [filled_up(*pair) for pair in pairs]
     right, total, answers, seconds = 0, 0, [], [0.0, 0.0]
     for fitted_to, asked in pairs:
         model = classifier(row, fitted_to, job.seed, device)
-        began = time.perf_counter()
+        began = time.process_time()
         model.fit(fitted_to.series, fitted_to.classes)
-        fitted = time.perf_counter()
+        fitted = time.process_time()
         found = model.predict(asked.series)
-        ended = time.perf_counter()
+        ended = time.process_time()
         seconds = [seconds[0] + fitted - began, seconds[1] + ended - fitted]
         answers += np.searchsorted(np.unique(train.classes), found).tolist()
         right += int((found == asked.classes).sum())
@@ -246,6 +257,106 @@ def run(jobs: list[Job], rows: dict, path: Path, packed: Path | None, places: di
     print(f"{count} of {total} done, {failed} failed, {len(running)} stopped")
 
 
+def costs(path: Path, rows: dict[str, dict[str, Any]], packed: Path | None, batches: int = 20) -> None:
+    """Seconds of one core that training and predicting take, in one process, and write them.
+
+    Of a network's 300 batches so many are trained on, twice, the quicker counts, and is scaled up.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for name in SETS:
+        train, test = load(name, "train", packed), load(name, "test", packed)
+        for row, options in rows.items():
+            own, ours = (train, test), "Rocket" not in options["kind"]
+            if not ours:
+                own = filled_up(*own)
+            fits, asks = [], []
+            for turn in range(3):
+                model = classifier(options, own[0], 0, "cpu")
+                scale = 1.0
+                if ours:
+                    passes = -(-batches // -(-len(own[0].classes) // 16))
+                    scale = 300 / (passes * -(-len(own[0].classes) // 16))
+                    model.set_params(n_epochs=passes)
+                began = time.process_time()
+                model.fit(own[0].series, own[0].classes)
+                fitted = time.process_time()
+                model.predict(own[1].series)
+                if turn:  # the first compiles, or fills caches
+                    fits.append((fitted - began) * scale)
+                    asks.append(time.process_time() - fitted)
+            found.setdefault(name, {})[row] = {"fit": min(fits), "predict": min(asks), "fit_slower": max(fits)}
+            print(name, row, found[name][row], flush=True)
+            path.write_text(json.dumps(found, indent=1))
+
+
+def correct(lines: list[dict], row: str, name: str, truth: np.ndarray) -> np.ndarray:
+    """`(seeds, cases)`: which test cases a row has right."""
+    own = [line for line in lines if line["row"] == row and line["set"] == name]
+    return np.array([line["answers"] for line in sorted(own, key=lambda line: line["seed"])]) == truth
+
+
+def table(lines: list[dict], seconds: dict, packed: Path | None, n_resamples: int = 2000) -> None:
+    """Print the tables of docs/series.md."""
+    from scipy.stats import rankdata, wilcoxon
+
+    rows = list(dict.fromkeys(line["row"] for line in lines))
+    right: dict[str, dict[str, np.ndarray]] = {row: {} for row in rows}
+    for name in SETS:
+        test = load(name, "test", packed)
+        train = load(name, "train", packed)
+        truth = np.searchsorted(np.unique(train.classes), test.classes)
+        for row in rows:
+            if (own := correct(lines, row, name, truth)).size:
+                right[row][name] = own
+    sets = [name for name in SETS if all(name in right[row] for row in rows)]
+    print(f"| set | {' | '.join(rows)} |\n|---|{'--:|' * len(rows)}")
+    for name in sets:
+        cells = []
+        for row in rows:
+            own = right[row][name].mean(axis=1)
+            spread = f" ± {100 * own.std(ddof=1):.1f}" if len(own) > 1 else ""
+            cells.append(f"{100 * own.mean():.1f}{spread} ({len(own)})")
+        print(f"| {name} | {' | '.join(cells)} |")
+    means = np.array([[right[row][name].mean() for row in rows] for name in sets])
+    print(f"| **mean** | {' | '.join(f'{100 * mean:.1f}' for mean in means.mean(axis=0))} |")
+    ranks = rankdata(-means.round(6), axis=1).mean(axis=0)
+    print(f"| average rank | {' | '.join(f'{rank:.2f}' for rank in ranks)} |\n")
+
+    print("ecoscale less each other, points of mean accuracy; paired bootstrap over test cases")
+    for row in rows:
+        if row == "ecoscale":
+            continue
+        generator = np.random.default_rng(0)
+        differences = []
+        for _ in range(n_resamples):
+            drawn = []
+            for name in sets:
+                ours, theirs = (right[own][name].mean(axis=0) for own in ("ecoscale", row))
+                cases = generator.integers(len(ours), size=len(ours))
+                drawn.append(ours[cases].mean() - theirs[cases].mean())
+            differences.append(np.mean(drawn))
+        low, high = np.percentile(differences, [2.5, 97.5])
+        point = np.diff(means[:, [rows.index(row), rows.index("ecoscale")]], axis=1).mean()
+        p = wilcoxon(means[:, rows.index("ecoscale")], means[:, rows.index(row)]).pvalue
+        print(f"- {row}: {100 * point:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}); Wilcoxon over sets p = {p:.2f}")
+
+    print("\n| set | parameters | of OS-CNN | MACs, millions | of OS-CNN | as many times |\n|---|--:|--:|--:|--:|--:|")
+    for name in sets:
+        cost = {line["row"]: line for line in lines if line["set"] == name and "macs" in line}
+        ours, theirs = cost["ecoscale"], cost["oscnn"]
+        print(
+            f"| {name} | {ours['parameters']:,} | {theirs['parameters']:,} | {ours['macs'] / 1e6:.2f} | "
+            f"{theirs['macs'] / 1e6:.1f} | {theirs['macs'] / ours['macs']:.0f} |"
+        )
+    for what in ("fit", "predict"):
+        print(f"\n{what}, seconds of one core\n| set | {' | '.join(rows)} |\n|---|{'--:|' * len(rows)}")
+        for name in seconds:
+            print(f"| {name} | {' | '.join(f'{seconds[name][row][what]:.2f}' for row in rows)} |")
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -263,9 +374,21 @@ def main() -> None:
     running.add_argument("--data", type=Path, help="a file that pack made; aeon's own without")
     running.add_argument("--places", nargs="+", default=["cpu:1"], help="devices, each with a number of processes")
     running.add_argument("--limit", type=float, default=86400, help="seconds")
+    costing = commands.add_parser("costs")
+    costing.add_argument("path", type=Path)
+    costing.add_argument("--data", type=Path)
+    tabling = commands.add_parser("table")
+    tabling.add_argument("results", type=Path, nargs="*", default=[HERE / "results.jsonl"])
+    tabling.add_argument("--costs", type=Path, default=HERE / "costs.json")
+    tabling.add_argument("--data", type=Path)
     given = parser.parse_args()
     if given.command == "pack":
         pack(given.path)
+    elif given.command == "costs":
+        costs(given.path, yaml.safe_load((HERE / "rows.yaml").read_text()), given.data)
+    elif given.command == "table":
+        lines = [line for path in given.results for line in done(path)]
+        table(lines, json.loads(given.costs.read_text()) if given.costs.exists() else {}, given.data)
     elif given.command == "run":
         rows = yaml.safe_load(given.rows.read_text())
         names = [row for row in rows if any(fnmatch.fnmatch(row, pattern) for pattern in given.networks)]

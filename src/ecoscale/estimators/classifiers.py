@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class _ScikitLearnClassifier(ClassifierMixin, SeriesClassifier, BaseEstimator):
     """scikit-learn's side: what is given is checked, and the rest is `SeriesClassifier`'s."""
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803 - X is the field's name
+    def fit(self, X: Any, y: Any) -> Self:
         """Train a new network; what an earlier fit learnt is forgotten.
 
         Parameters
@@ -51,12 +51,12 @@ class _ScikitLearnClassifier(ClassifierMixin, SeriesClassifier, BaseEstimator):
         self._fit(series, y)
         return self
 
-    def predict(self, X: Any) -> NDArray:  # noqa: N803
+    def predict(self, X: Any) -> NDArray:
         """The most probable class of each series, `(cases,)`; X as in `fit`."""
         check_is_fitted(self)
         return self._predict(self._checked(X, reset=False))
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """The probability of each class, `(cases, classes)` in the order of `classes_`; X as in `fit`.
 
         Series may be longer or shorter than those that the network was fitted to; but in two dimensions X has as many
@@ -65,11 +65,11 @@ class _ScikitLearnClassifier(ClassifierMixin, SeriesClassifier, BaseEstimator):
         check_is_fitted(self)
         return self._predict_proba(self._checked(X, reset=False))
 
-    def _checked(self, X: Any, *, reset: bool) -> Series:  # noqa: N803
+    def _checked(self, X: Any, *, reset: bool) -> Series:
         """`(cases, channels, samples)`, or a list of `(channels, samples)` where an array for each case is given."""
         fitted = vars(self)
         listed = isinstance(X, list | tuple) and any(isinstance(case, np.ndarray) for case in X)
-        if listed or (X if hasattr(X, "ndim") else np.asarray(X)).ndim == 3:
+        if listed or _dimensions(X) == 3:
             if reset:
                 # Columns are what scikit-learn calls features; here there are none.
                 for name in ("n_features_in_", "feature_names_in_"):
@@ -78,7 +78,8 @@ class _ScikitLearnClassifier(ClassifierMixin, SeriesClassifier, BaseEstimator):
                 return [_array(case[None] if np.ndim(case) == 1 else case) for case in X]
             return _array(X)
         if reset or "n_features_in_" in fitted:
-            return np.asarray(validate_data(self, X, reset=reset, dtype=_TYPES))[:, None, :]
+            columns: Any = validate_data(self, X, reset=reset, dtype=_TYPES)
+            return columns[:, None, :]
         return _array(X)[:, None, :]
 
     def __sklearn_tags__(self) -> Tags:
@@ -89,6 +90,10 @@ class _ScikitLearnClassifier(ClassifierMixin, SeriesClassifier, BaseEstimator):
 
 
 _TYPES: Any = (np.float64, np.float32)
+
+
+def _dimensions(values: Any) -> int:
+    return values.ndim if hasattr(values, "ndim") else np.asarray(values).ndim
 
 
 def _array(values: Any) -> NDArray[np.floating]:
@@ -149,9 +154,10 @@ class EcoScaleClassifier(EcoScaleParameters, _ScikitLearnClassifier):
     >>> from ecoscale import EcoScaleClassifier
     >>> time = np.linspace(0, 1, 60)
     >>> X = np.stack([np.sin(2 * np.pi * (3 + case % 2) * time + case) for case in range(20)])
-    >>> classifier = EcoScaleClassifier(width=8, n_epochs=20, random_state=0, device="cpu").fit(X[:16], np.arange(16) % 2)
+    >>> y = np.array(["slow", "fast"] * 10)
+    >>> classifier = EcoScaleClassifier(width=8, n_epochs=40, random_state=0, device="cpu").fit(X[:16], y[:16])
     >>> classifier.predict(X[16:])
-    array([0, 1, 0, 1])
+    array(['slow', 'fast', 'slow', 'fast'], dtype='<U4')
     """
 
 

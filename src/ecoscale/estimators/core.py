@@ -51,7 +51,7 @@ class SeriesClassifier:
     def _network(self, series: SeriesSet, n_classes: int) -> Network:
         """The network for these series."""
 
-    def _fit(self, X: Series, y: ArrayLike) -> None:  # noqa: N803 - X is the field's name
+    def _fit(self, X: Series, y: ArrayLike) -> None:
         """Train a new network. Raises `SeriesError` for what cannot be learnt from, or a parameter out of range."""
         series = SeriesSet.of(X)
         options = self._optimisation(len(series))
@@ -76,7 +76,7 @@ class SeriesClassifier:
                 progress=bool(self.verbose),
             )
 
-    def _predict_proba(self, X: Series) -> NDArray[np.float64]:  # noqa: N803
+    def _predict_proba(self, X: Series) -> NDArray[np.float64]:
         """`(cases, classes)`, in the order of `classes_`."""
         series = SeriesSet.of(X)
         if series.n_channels != self.n_channels_:
@@ -86,7 +86,7 @@ class SeriesClassifier:
         series = self._standardised(series).at_least(self.network_.minimum_samples)
         return probabilities(self.network_, series, device=self.device)
 
-    def _predict(self, X: Series) -> NDArray:  # noqa: N803
+    def _predict(self, X: Series) -> NDArray:
         return self.classes_[self._predict_proba(X).argmax(axis=1)]
 
     def _optimisation(self, n_cases: int) -> Optimisation:
