@@ -303,7 +303,7 @@ def _records_done(build: _Build, workers: int | None) -> Iterator[str]:
 
 
 def _recordings(build: _Build, block: int) -> list[Recording]:
-    return [build.collection.recording(record) for record in build.records(block)]
+    return [build.collection.recording_for(record, build.preparation) for record in build.records(block)]
 
 
 def _prepare_block(layout: _Layout, block: int, recordings: list[Recording]) -> None:
