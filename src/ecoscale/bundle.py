@@ -156,7 +156,7 @@ class Manifest(_Part):
         return self
 
     def calibration_of(self, labels: tuple[Label, ...]) -> Calibration:
-        """From logits to probabilities, as these labels say: the manifest's own, or those of the network in integers."""
+        """From logits to probabilities, as labels say: its own, or those of the network in integers."""
         return Calibration(self.calibration, tuple(label.curve for label in labels), single_label=self.single_label)
 
     def digest(self) -> str:

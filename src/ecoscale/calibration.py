@@ -82,7 +82,7 @@ class Calibration:
         return np.array([curve.intercept for curve in self.curves])
 
     def log_odds(self, logits: ArrayLike) -> NDArray[np.float64]:
-        """Log-odds of the calibrated probabilities `(records, classes)`; with `single_label`, their softmax's logits."""
+        """Log-odds of the calibrated probabilities `(records, classes)`; with `single_label` what the softmax is of."""
         logits = np.asarray(logits, dtype=np.float64)
         return np.stack([curve.log_odds(logits[:, column]) for column, curve in enumerate(self.curves)], axis=1)
 

@@ -220,10 +220,9 @@ def _class_corrections(
     scale = 1.0 if others else 1 / stated
     corrections = {}
     for name, share in before.items():
-        wanted, how = (
-            (scale * prevalence[name], "as stated") if name in prevalence else (left * share, "of what is left")
-        )
-        corrections[name] = PrevalenceCorrection(name, share, wanted, None, how)
+        named = name in prevalence
+        wanted = scale * prevalence[name] if named else left * share
+        corrections[name] = PrevalenceCorrection(name, share, wanted, None, "stated" if named else "what others leave")
     return corrections
 
 
