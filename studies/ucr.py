@@ -6,9 +6,9 @@
     python studies/ucr.py costs costs.json                               # seconds on this processor, in one process
     python studies/ucr.py table results.jsonl --costs costs.json         # the tables of docs/series.md
 
-`run` writes a line of JSON for each set, network and seed as soon as it is done, and goes on where a file ends. What was
-chosen of networks and training was chosen on `folds`: the training parts of the seven sets, and two sets whose test
-parts are not in the tables.
+`run` writes a line of JSON for each set, network and seed as soon as it is done, and goes on where a file ends. What
+was chosen of networks and training was chosen on `folds`: the training parts of the seven sets, and two sets whose
+test parts are not in the tables.
 """
 
 from __future__ import annotations
@@ -16,19 +16,17 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
+import math
 import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 HERE = Path(__file__).parent / "ucr"
 SETS = ("GunPoint", "ArrowHead", "ItalyPowerDemand", "OSULeaf", "ACSF1", "BasicMotions", "JapaneseVowels")
@@ -46,13 +44,16 @@ class Part:
 
     @property
     def n_channels(self) -> int:
+        """Of a series."""
         return self.series[0].shape[0]
 
     @property
     def longest(self) -> int:
+        """Samples of the longest series."""
         return max(case.shape[-1] for case in self.series)
 
     def take(self, cases: np.ndarray) -> Part:
+        """Some of the cases."""
         series = [self.series[case] for case in cases] if isinstance(self.series, list) else self.series[cases]
         return Part(series, self.classes[cases])
 
@@ -90,13 +91,22 @@ def pack(path: Path) -> None:
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
-def classifier(row: dict[str, Any], seed: int, device: str) -> Any:
-    """The classifier that a row describes."""
+def classifier(row: dict[str, Any], part: Part, seed: int, device: str) -> Any:
+    """The classifier that a row describes, for series of a part.
+
+    Beside parameters, a row of ours may give the receptive field as a `receptive_share` of the length.
+    """
     options = dict(row)
     kind = options.pop("kind")
     if kind in ("EcoScaleClassifier", "OmniScaleClassifier"):
         import ecoscale
 
+        if kind == "OmniScaleClassifier":
+            # The same function, computed in the way that is quickest at the length on a processor.
+            spectra = isinstance(part.series, np.ndarray) and part.longest > 300
+            options["network_options"] = {"method": "fourier" if spectra else "masked"}
+        if (share := options.pop("receptive_share", None)) is not None:
+            options["receptive_field"] = math.ceil(share * part.longest)
         return getattr(ecoscale, kind)(random_state=seed, device=device, **options)
     from aeon.classification import convolution_based
 
@@ -151,7 +161,7 @@ def work(job: Job, row: dict[str, Any], packed: Path | None, device: str) -> dic
         pairs = [(train, test)]
     right, total, answers, seconds = 0, 0, [], [0.0, 0.0]
     for fitted_to, asked in pairs:
-        model = classifier(row, job.seed, device)
+        model = classifier(row, fitted_to, job.seed, device)
         began = time.perf_counter()
         model.fit(fitted_to.series, fitted_to.classes)
         fitted = time.perf_counter()
@@ -181,23 +191,40 @@ def work(job: Job, row: dict[str, Any], packed: Path | None, device: str) -> dic
     return result
 
 
-def run(
-    jobs: list[Job], rows: dict, path: Path, packed: Path | None, device: str, processes: int, limit: float
-) -> None:
-    """Do what is not in the file yet, for at most `limit` seconds."""
+def run(jobs: list[Job], rows: dict, path: Path, packed: Path | None, places: dict[str, int], limit: float) -> None:
+    """Do what is not in the file yet, for at most `limit` seconds, by so many processes on each device.
+
+    OS-CNN is left to the graphics card where there is one; all else goes wherever a process is free.
+    """
     began = time.monotonic()
     had = {(line["part"], line["set"], line["row"], line["seed"]) for line in done(path)}
     jobs = [job for job in jobs if (job.part, job.set, job.row, job.seed) not in had]
-    jobs.sort(key=lambda job: (job.seed // 5, -job.weight(), job.seed))
-    print(f"{len(had)} done, {len(jobs)} to do")
+    jobs.sort(key=lambda job: (job.seed, -job.weight()))
+    total, count, failed = len(jobs), 0, 0
+    print(f"{len(had)} done, {total} to do", flush=True)
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context)
-    futures = {pool.submit(work, job, rows[job.row], packed, device): job for job in jobs}
-    failed = 0
+    pools = {device: ProcessPoolExecutor(n, mp_context=context) for device, n in places.items()}
+    only = max(places, key=lambda device: device != "cpu")
+    running: dict[Future, tuple[Job, str]] = {}
+
+    def start(device: str) -> None:
+        own = [job for job in jobs if device == only or "oscnn" not in job.row]
+        if device == only:
+            own.sort(key=lambda job: (job.seed, "oscnn" not in job.row))
+        if own:
+            jobs.remove(own[0])
+            running[pools[device].submit(work, own[0], rows[own[0].row], packed, device)] = (own[0], device)
+
+    for device, processes in places.items():
+        for _ in range(processes):
+            start(device)
     with path.open("a") as stream:
-        try:
-            for count, future in enumerate(as_completed(futures, timeout=limit), 1):
-                job = futures[future]
+        while running and time.monotonic() - began < limit:
+            ready, _ = wait(running, timeout=limit - (time.monotonic() - began), return_when=FIRST_COMPLETED)
+            for future in ready:
+                job, device = running.pop(future)
+                count += 1
+                start(device)
                 if (error := future.exception()) is not None:
                     failed += 1
                     print(f"{job}: {error!r}", flush=True)
@@ -206,16 +233,17 @@ def run(
                 stream.write(json.dumps(line) + "\n")
                 stream.flush()
                 print(
-                    f"{time.monotonic() - began:6.0f} s {count}/{len(jobs)} {job.row} {job.set} {job.seed}: "
+                    f"{time.monotonic() - began:5.0f} s {count}/{total} {device} {job.row} {job.set} {job.seed}: "
                     f"{line['accuracy']:.3f} in {line['fit_seconds']:.1f} s",
                     flush=True,
                 )
-        except TimeoutError:
-            print(f"stopped after {limit:.0f} s")
-            for process in list(pool._processes.values()):
+    for pool in pools.values():
+        processes = list(pool._processes.values())
+        pool.shutdown(wait=not running, cancel_futures=True)
+        if running:
+            for process in processes:
                 process.kill()
-    pool.shutdown(wait=False, cancel_futures=True)
-    print(f"{failed} failed")
+    print(f"{count} of {total} done, {failed} failed, {len(running)} stopped")
 
 
 def main() -> None:
@@ -233,8 +261,7 @@ def main() -> None:
     running.add_argument("--seeds", type=int, default=5)
     running.add_argument("--first-seed", type=int, default=0)
     running.add_argument("--data", type=Path, help="a file that pack made; aeon's own without")
-    running.add_argument("--device", default="cpu")
-    running.add_argument("--processes", type=int, default=1)
+    running.add_argument("--places", nargs="+", default=["cpu:1"], help="devices, each with a number of processes")
     running.add_argument("--limit", type=float, default=86400, help="seconds")
     given = parser.parse_args()
     if given.command == "pack":
@@ -245,7 +272,8 @@ def main() -> None:
         sets = given.sets or (SETS if given.part == "test" else (*SETS, *DEVELOPMENT_SETS))
         seeds = range(given.first_seed, given.first_seed + given.seeds)
         jobs = [Job(given.part, name, row, seed) for seed in seeds for row in names for name in sets]
-        run(jobs, rows, given.path, given.data, given.device, given.processes, given.limit)
+        places = {device: int(n) for device, n in (place.rsplit(":", 1) for place in given.places)}
+        run(jobs, rows, given.path, given.data, places, given.limit)
 
 
 if __name__ == "__main__":

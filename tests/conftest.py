@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -13,11 +14,16 @@ if TYPE_CHECKING:
 
     from ecoscale.bundle import Bundle
     from ecoscale.training import Recipe, Run
+    from object_storage import Bucket, ObjectStorage
     from publisher import Publisher
 
 
 # The tests' networks are tiny: threads would only wait for each other. Set before torch is imported, and inherited.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says nothing of it where as many processes run tests as there are cores.
+hypothesis.settings.register_profile("beside others", deadline=None)
+hypothesis.settings.load_profile("beside others")
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +46,23 @@ def publisher(monkeypatch) -> Iterator[Publisher]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Publisher() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def object_storage() -> Iterator[ObjectStorage]:
+    """An S3 server on this machine."""
+    from object_storage import ObjectStorage
+
+    with ObjectStorage() as started:
+        yield started
+
+
+@pytest.fixture
+def bucket(object_storage, monkeypatch) -> Bucket:
+    """An empty bucket of that server, which this process is signed in to."""
+    for name, value in object_storage.environment.items():
+        monkeypatch.setenv(name, value)
+    return object_storage.bucket()
 
 
 @pytest.fixture(scope="session")

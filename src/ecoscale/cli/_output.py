@@ -77,6 +77,16 @@ Measure = Annotated[
     ),
 ]
 
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        file_okay=False,
+        help="Folder of the copies of what lies at URLs.",
+        envvar="ECOSCALE_CACHE",
+        show_default="the user's cache folder",
+    ),
+]
+
 CollectionName = Annotated[
     str, typer.Argument(help="The collection (ecoscale datasets).", metavar="NAME", show_default=False)
 ]

@@ -91,14 +91,6 @@ def write_results(
     return Outcome(n_recordings, len(failures))
 
 
-def measured_too(results: Iterable[Result]) -> Iterator[Result]:
-    """The results, with what each ECG measures. Raises `MissingExtraError` without neurokit2."""
-    from ecoscale.measurements import with_measurements
-
-    for result in results:
-        yield result if isinstance(result, Failure) else (result[0], with_measurements(*result))
-
-
 def _write_lines(results: Iterable[Result], stream: IO[str], form: JSONLines) -> Iterator[Result]:
     stream.write(form.header)
     for result in results:

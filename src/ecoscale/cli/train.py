@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ecoscale.cli._output import Cache  # noqa: TC001 - typer reads it at run time
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -36,7 +38,9 @@ def train(
     ],
     data: Annotated[
         list[str] | None,
-        typer.Option(help="Where a recipe's collection or its store lies: NAME=FOLDER.", show_default=False),
+        typer.Option(
+            help="Where a recipe's collection or its store lies: NAME=FOLDER or NAME=URL.", show_default=False
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -45,6 +49,7 @@ def train(
     stores: Annotated[
         Path | None, typer.Option(help="Folder of prepared signals.", show_default="stores beside the run")
     ] = None,
+    cache: Cache = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in the folder.")] = False,
     change: Annotated[
         list[str] | None,
@@ -72,6 +77,7 @@ def train(
       ecoscale train recipe.yaml --data code15=CODE-15 --set optimisation.epochs=3 --out runs/try
       ecoscale train recipe.yaml --data code15=CODE-15 --out runs/try --resume
       ecoscale train recipe.yaml --data code15=CODE-15 --devices 4
+      ecoscale train recipe.yaml --data ptbxl=s3://bucket/stores/ptbxl --cache /scratch/ecoscale
       ecoscale train mine --dry-run
       ecoscale train mine --out runs/mine --set optimisation.epochs=40
     """
@@ -93,7 +99,7 @@ def train(
     speaks = training.is_first_process(devices, nodes)
     console = Console(stderr=True, highlight=False, quiet=not speaks)
     progress = tracked if speaks and not quiet else silent
-    directories = {name: Path(folder) for name, folder in pairs(data or [], "--data", "NAME=FOLDER").items()}
+    directories: dict[str, str | Path] = dict(pairs(data or [], "--data", "NAME=FOLDER"))
     own = source.is_dir() or source.suffix in TABLES
     if own and directories:
         raise typer.BadParameter(f"{source} holds the data itself; leave this out", param_hint="--data")
@@ -119,6 +125,7 @@ def train(
         directories,
         folder,
         stores=stores,
+        cache=cache,
         resume=resume,
         progress=progress,
         show_progress=not quiet,

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sklearn.utils import check_random_state
 
 from ecoscale.errors import ModelError, SeriesError
-from ecoscale.estimators.fitting import fit_network, probabilities, seeded
+from ecoscale.estimators.fitting import batches_of_a_pass, fit_network, probabilities, seeded
 from ecoscale.estimators.series import SeriesSet, Standardise
 from ecoscale.training.recipe import Optimisation
 
@@ -24,13 +24,17 @@ if TYPE_CHECKING:
     Series = NDArray[np.floating] | Sequence[NDArray[np.floating]]
 
 
+STEPS = 300
+"""Batches that a network is trained on where nothing else is asked for: sets of 30 and of 300 series take as long."""
+
+
 class SeriesClassifier:
     """Fits a network to series that were checked: `(cases, channels, samples)`, or a `(channels, samples)` a case.
 
     A subclass holds the parameters under their names and says which network they make.
     """
 
-    n_epochs: int
+    n_epochs: int | None
     batch_size: int
     learning_rate: float
     weight_decay: float
@@ -47,10 +51,10 @@ class SeriesClassifier:
     def _network(self, series: SeriesSet, n_classes: int) -> Network:
         """The network for these series."""
 
-    def _fit(self, X: Series, y: ArrayLike) -> SeriesClassifier:  # noqa: N803 - X is the field's name
+    def _fit(self, X: Series, y: ArrayLike) -> None:  # noqa: N803 - X is the field's name
         """Train a new network. Raises `SeriesError` for what cannot be learnt from, or a parameter out of range."""
-        options = self._optimisation()
         series = SeriesSet.of(X)
+        options = self._optimisation(len(series))
         self.classes_, labels = np.unique(np.asarray(y), return_inverse=True)
         if len(self.classes_) < 2:
             raise SeriesError(f"y holds one class, {self.classes_[0]!r}; expected at least two to be told apart")
@@ -71,7 +75,6 @@ class SeriesClassifier:
                 seed=seed,
                 progress=bool(self.verbose),
             )
-        return self
 
     def _predict_proba(self, X: Series) -> NDArray[np.float64]:  # noqa: N803
         """`(cases, classes)`, in the order of `classes_`."""
@@ -80,19 +83,15 @@ class SeriesClassifier:
             raise SeriesError(
                 f"series of {series.n_channels} channels; expected {self.n_channels_}, as in those fitted to"
             )
-        if series.shortest < self.network_.minimum_samples:
-            raise SeriesError(
-                f"a series of {series.shortest} samples; the network, which was made for those that it was fitted to, "
-                f"takes at least {self.network_.minimum_samples}"
-            )
-        return probabilities(self.network_, self._standardised(series), device=self.device)
+        series = self._standardised(series).at_least(self.network_.minimum_samples)
+        return probabilities(self.network_, series, device=self.device)
 
     def _predict(self, X: Series) -> NDArray:  # noqa: N803
         return self.classes_[self._predict_proba(X).argmax(axis=1)]
 
-    def _optimisation(self) -> Optimisation:
+    def _optimisation(self, n_cases: int) -> Optimisation:
         asked = {
-            "epochs": self.n_epochs,
+            "epochs": 1 if self.n_epochs is None else self.n_epochs,
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
             "weight_decay": self.weight_decay,
@@ -100,12 +99,15 @@ class SeriesClassifier:
         # A grid gives numpy's numbers.
         asked = {name: value.item() if isinstance(value, np.generic) else value for name, value in asked.items()}
         try:
-            return Optimisation(**asked)
+            options = Optimisation(**asked)
         except ValidationError as error:
             problem = error.errors()[0]
             name = str(problem["loc"][0])
             parameter = "n_epochs" if name == "epochs" else name
             raise SeriesError(f"{parameter}={problem['input']!r}: {problem['msg']}") from error
+        if self.n_epochs is not None:
+            return options
+        return options.model_copy(update={"epochs": -(-STEPS // batches_of_a_pass(n_cases, options.batch_size))})
 
     def _moments(self, series: SeriesSet) -> tuple[Any, Any]:
         if self.standardise not in (None, *get_args(Standardise)):

@@ -34,6 +34,8 @@ PREDICTED_TOGETHER = 256
 class SeriesModule(OptimisedModule):
     """Trains a network by cross entropy on batches: series, their lengths (None where there is one), classes."""
 
+    fused = True
+
     def training_step(self, batch: tuple[Tensor, Tensor | None, Tensor], _batch_index: int) -> Tensor:
         """Mean loss of a batch."""
         signals, lengths, labels = batch
@@ -60,7 +62,7 @@ class _Passes(Sampler):
 
     def __init__(self, n_cases: int, options: Optimisation, seed: int) -> None:
         self.n_cases, self.n_passes, self.seed = n_cases, options.epochs, seed
-        self.n_batches = max(1, min(-(-n_cases // options.batch_size), n_cases // 2))
+        self.n_batches = batches_of_a_pass(n_cases, options.batch_size)
 
     def __len__(self) -> int:
         return self.n_passes * self.n_batches
@@ -69,6 +71,11 @@ class _Passes(Sampler):
         generator = np.random.default_rng(self.seed)
         for _ in range(self.n_passes):
             yield from np.array_split(generator.permutation(self.n_cases), self.n_batches)
+
+
+def batches_of_a_pass(n_cases: int, batch_size: int) -> int:
+    """Batches of at most so many cases, and of at least two, since batch norm needs more than one value."""
+    return max(1, min(-(-n_cases // batch_size), n_cases // 2))
 
 
 def fit_network(
@@ -153,8 +160,8 @@ def _quietly() -> Iterator[None]:
 
 def _device(device: str) -> torch.device:
     if device == "auto":
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        return torch.device("cpu") if accelerator is None else accelerator
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return accelerator or torch.device("cpu")
     try:
         place = torch.device(device)
         torch.empty(0, device=place)

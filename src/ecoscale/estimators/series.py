@@ -62,6 +62,12 @@ class SeriesSet:
         """Samples of the shortest series."""
         return self.longest if self.lengths is None else int(self.lengths.min())
 
+    @property
+    def _inside(self) -> NDArray[np.bool_]:
+        """`(cases, 1, longest)`: which samples are a series' own."""
+        lengths = np.full(len(self), self.longest) if self.lengths is None else self.lengths
+        return np.arange(self.longest) < lengths[:, None, None]
+
     def take(self, cases: NDArray[np.int64] | slice) -> SeriesSet:
         """Some of the series, filled up to the longest of them."""
         if self.lengths is None:
@@ -69,13 +75,21 @@ class SeriesSet:
         lengths = self.lengths[cases]
         return SeriesSet(self.values[cases][..., : lengths.max()], lengths)
 
+    def at_least(self, n_samples: int) -> SeriesSet:
+        """The same, series of fewer samples filled up to so many by zeros that count as their own."""
+        if self.shortest >= n_samples:
+            return self
+        missing = max(0, n_samples - self.longest)
+        values = np.pad(self.values, ((0, 0), (0, 0), (0, missing)))
+        return SeriesSet(values, None if self.lengths is None else self.lengths.clip(min=n_samples))
+
     def moments(self, *, each: bool = False) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Mean and standard deviation of each channel: `(channels, 1)` of all series, `(cases, channels, 1)` of `each`.
 
         A channel that does not change has a deviation of 1.
         """
         axes = (2,) if each else (0, 2)
-        inside = True if self.lengths is None else np.arange(self.longest) < self.lengths[:, None, None]
+        inside = self._inside
         values = self.values.astype(np.float64, copy=False)
         mean = values.mean(axis=axes, keepdims=True, where=inside)
         deviation = values.std(axis=axes, keepdims=True, where=inside)
@@ -84,4 +98,7 @@ class SeriesSet:
 
     def standardised(self, mean: NDArray[np.floating], deviation: NDArray[np.floating]) -> SeriesSet:
         """Less the mean, by the deviation, in single precision."""
-        return SeriesSet(((self.values - mean) / deviation).astype(np.float32), self.lengths)
+        values = ((self.values - mean) / deviation).astype(np.float32)
+        if self.lengths is not None:
+            values[np.broadcast_to(~self._inside, values.shape)] = 0
+        return SeriesSet(values, self.lengths)

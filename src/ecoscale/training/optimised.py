@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class OptimisedModule(lightning.LightningModule):
     """Trains `network` as `optimisation` says; a subclass says what its loss is."""
 
+    fused = False
+    """AdamW as one operation: quicker on small networks, and other in the last digits."""
+
     def __init__(self, network: Network, optimisation: Optimisation) -> None:
         super().__init__()
         self.optimisation = optimisation
@@ -63,7 +66,7 @@ class OptimisedModule(lightning.LightningModule):
                 *_decayed(features, options.weight_decay, options.features_factor * options.learning_rate),
                 *_decayed(head, options.weight_decay, options.learning_rate),
             ]
-        optimiser = torch.optim.AdamW(groups, lr=options.learning_rate)
+        optimiser = torch.optim.AdamW(groups, lr=options.learning_rate, fused=self.fused or None)
         steps = int(self.trainer.estimated_stepping_batches)
         if options.schedule == "one_cycle":
             # OneCycleLR divides by zero where the rate would rise in exactly one step.
