@@ -66,9 +66,11 @@ def test_of_few_patients_none_is_kept_aside_and_that_is_said(tmp_path):
     assert any("no records are kept aside to measure on" in doubt for doubt in draft.doubts)
 
 
-def test_one_patient_cannot_be_split(tmp_path):
-    with pytest.raises(DatasetError, match="1 patients with a label; expected at least two"):
-        drafted(write_own(tmp_path / "one", subjects=1))
+def test_fewer_than_four_patients_cannot_be_split(tmp_path):
+    with pytest.raises(DatasetError, match="3 patients with a label; expected at least 4, two to train on and two to"):
+        drafted(write_own(tmp_path / "three", subjects=3))
+    four = drafted(write_own(tmp_path / "four", subjects=4))
+    assert {part: counts["patients"] for part, counts in four.counts.items()} == {"train": 2, "validation": 2}
 
 
 def folds(folder, fold_of):
@@ -129,7 +131,7 @@ def test_records_without_a_class_are_in_no_part_and_counted(own):
     ],
 )
 def test_the_window_holds_the_longest_record_unless_that_is_an_exception(tmp_path, lengths, window, said):
-    folder = write_own(tmp_path / "own", subjects=2)
+    folder = write_own(tmp_path / "own", subjects=4, records=1)
     for path, length in zip(sorted(folder.glob("s*.csv")), lengths, strict=True):
         write_table(path, made_signal("calm", np.random.default_rng(0), length))
     draft = drafted(folder)
