@@ -214,3 +214,13 @@ def test_a_folder_of_ecgs_is_prepared_as_ecgs_are(tmp_path):
     assert recipe.model.name == "ecoscalenet_lean_tiny"
     assert (recipe.augmentation.noise, recipe.single_label) == (0.03, False)
     assert recipe.findings == ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
+
+
+def test_channels_of_one_unit_share_a_scale_and_those_of_another_have_their_own(own, tmp_path):
+    from ecoscale.training.data import ECGData
+
+    draft = drafted(own)
+    draft.write_parts()
+    mean, scale = ECGData(draft.recipe, {"folder": own}, tmp_path / "stores").statistics()
+    assert mean == pytest.approx((0, 1), abs=2)
+    assert scale == pytest.approx((74, 0.01), rel=0.1)

@@ -273,8 +273,8 @@ def _parts(seen: Survey, findings: Sequence[str], seed: int) -> tuple[dict[str, 
     n_patients = records["patient"].nunique()
     if n_patients < FEWEST_PATIENTS:
         raise DatasetError(
-            f"{seen.collection.directory}: {n_patients} patients with a label; expected at least {FEWEST_PATIENTS}, two "
-            "to train on and two to choose on, since the records of one are never in both"
+            f"{seen.collection.directory}: {n_patients} patients with a label; expected at least {FEWEST_PATIENTS}, "
+            "two to train on and two to choose on, since the records of one are never in both"
         )
     choosing = max(SHARE_OF_FEW, 2 / n_patients)
     shares = SHARES if n_patients >= ENOUGH_FOR_TEST else {TRAIN: 1 - choosing, VALIDATION: choosing}
