@@ -56,4 +56,6 @@ def test_exactly_one_class_is_present_the_most_probable(classifier, ecgs):
 
 def test_it_tells_the_blocks_that_it_was_trained_to_tell(classifier, ecgs):
     wanted = ["narrow", "RBBB", "LBBB"] * 3
-    assert sum(found.present == (name,) for found, name in zip(classifier.predict_batch(ecgs), wanted, strict=True)) >= 7
+    assert (
+        sum(found.present == (name,) for found, name in zip(classifier.predict_batch(ecgs), wanted, strict=True)) >= 7
+    )

@@ -16,6 +16,7 @@ from ecoscale.calibration import METHODS
 from ecoscale.complexity import measure_complexity
 from ecoscale.datasets import list_collections, named_collection
 from ecoscale.datasets.synthetic import synthetic_ecg
+from ecoscale.errors import RecipeError
 from ecoscale.evaluation import (
     choose_thresholds,
     compare_calibrations,
@@ -25,7 +26,6 @@ from ecoscale.evaluation import (
 )
 from ecoscale.evaluation.plots import draw_reliability, save_png
 from ecoscale.evaluation.thresholds import DEFAULT_THRESHOLD
-from ecoscale.errors import RecipeError
 from ecoscale.export import export_onnx, export_weights
 from ecoscale.findings import DISCLAIMER, FINDINGS
 from ecoscale.training.comparing import refuse_other_validation

@@ -367,6 +367,7 @@ def _label_doubts(collection: Folder, recipe: Recipe, parts: Mapping[str, str], 
         own: dict[str, set[str]] = defaultdict(set)
         for patient, row in zip(records["patient"], labels, strict=True):
             own[patient].update(str(column) for column in np.flatnonzero(row == PRESENT))
-        several = sum(len(classes) > 1 for classes in own.values())
-        if several:
-            yield f"{several:,} of {len(own):,} patients have records of several classes"
+        several = [patient for patient, classes in own.items() if len(classes) > 1]
+        # Where most have, each was recorded in all of them.
+        if 0 < len(several) < len(own) / 2:
+            yield f"{len(several):,} of {len(own):,} patients have records of several classes, {several[0]} among them"
