@@ -1,19 +1,13 @@
 """Classes that exclude each other, from a run to what its bundle says: softmax, one answer, no thresholds."""
 
-import csv
-import io
-import json
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.special import softmax
 
 from ecoscale.datasets import open_collection
-from ecoscale.errors import BundleError, RecipeError
 from ecoscale.evaluation import fit_calibration
 from ecoscale.inference import Classifier
-from ecoscale.packing import measure_run, pack
+from ecoscale.packing import pack
 
 
 @pytest.fixture(scope="module")

@@ -112,5 +112,17 @@ def softmax(logits: ArrayLike) -> NDArray[np.float64]:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
+def log_odds_against_others(logits: ArrayLike) -> NDArray[np.float64]:
+    """Log-odds `(..., classes)` of the softmax: how far each logit is above all others together.
+
+    The softmax leaves open what all logits are shifted by; these do not change with it.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    n_classes = logits.shape[-1]
+    others = np.where(np.eye(n_classes, dtype=bool), -np.inf, logits[..., None, :])
+    largest = others.max(axis=-1, keepdims=True)
+    return logits - largest[..., 0] - np.log(np.exp(others - largest).sum(axis=-1))
+
+
 def _one_temperature(curves: tuple[CalibrationCurve, ...]) -> bool:
     return len(set(curves)) == 1 and not (curves[0].intercept or curves[0].knots)

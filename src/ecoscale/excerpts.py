@@ -44,7 +44,7 @@ class Window:
 
     @property
     def present(self) -> tuple[str, ...]:
-        """Names of the findings whose probability reaches their threshold; none in a window that is not classified."""
+        """Names of the findings that are present; none in a window that is not classified."""
         return () if self.prediction is None else self.prediction.present
 
     @property

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ecoscale.datasets import ABSENT, PRESENT, open_collection, splits
+from ecoscale.calibration import sigmoid, softmax
+from ecoscale.datasets import ABSENT, PRESENT, class_labels, open_collection, splits
 from ecoscale.datasets.preparing import prepare_store
 from ecoscale.datasets.processes import silent
 from ecoscale.errors import EcoscaleError, RecipeError
@@ -193,6 +194,7 @@ def finetune(
         "name": name or out.name,
         "description": f"{begins.title}, fine-tuned on records of its user's own",
         "findings": list(chosen),
+        "single_label": begins.single_label,
         "model": {"pretrained": str(base)},
         "preparation": {"leads": list(read)},
         "augmentation": dict(AUGMENTATION),
@@ -330,9 +332,12 @@ def _answers(plan: _Plan, store: PreparedStore, findings: Sequence[str]) -> dict
     logits = np.empty((len(store), len(findings)), dtype=np.float32)
     for part, own in enumerate(rows, 1):
         logits[own] = _logits(Run(plan.run_without(part)), store.read(own))
+    labels = store.labels(findings)
+    if Run(plan.run_without(1)).recipe.single_label:
+        labels = class_labels(labels).labels
     return {
         "logits": logits,
-        "labels": store.labels(findings),
+        "labels": labels,
         "records": store.records.index.to_numpy(dtype=str),
         "patients": store.records["patient"].to_numpy(dtype=str),
     }
@@ -348,11 +353,11 @@ def _logits(run: Run, signals: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _difference(tuned: Run, scratch: Run) -> PairedDifference:
     """By how much the tuned networks rank the records better; thresholds play no part in that."""
-    first, second = (1 / (1 + np.exp(-run.validation["logits"].astype(np.float64))) for run in (tuned, scratch))
-    answers = tuned.validation
-    return paired_difference(
-        answers["labels"], first, second, 0.5, 0.5, answers["patients"], names=list(tuned.recipe.findings)
-    )
+    single_label, answers, names = tuned.recipe.single_label, tuned.validation, list(tuned.recipe.findings)
+    link = softmax if single_label else sigmoid
+    first, second = (link(run.validation["logits"]) for run in (tuned, scratch))
+    at = None if single_label else 0.5
+    return paired_difference(answers["labels"], first, second, at, at, answers["patients"], names=names)
 
 
 def _remarks(base: Pretrained, collection: Folder, store: PreparedStore, leads: Sequence[str]) -> list[str]:

@@ -107,7 +107,7 @@ def _write_table(results: Iterable[Result], stream: IO[str], names: list[str]) -
     table = _Table(console, columns)
     remarks: defaultdict[str, list[str]] = defaultdict(list)
     counts: Counter[str] = Counter()
-    bundle, n_recordings = "", 0
+    bundle, single_label, n_recordings = "", False, 0
     for n_recordings, result in enumerate(results, start=1):  # noqa: B007
         if isinstance(result, Failure):
             table.add(_name(result), [Text("-") for _ in columns], Text("not classified", "red"))
@@ -115,14 +115,14 @@ def _write_table(results: Iterable[Result], stream: IO[str], names: list[str]) -
             remarks["error"].append(result.error)
         else:
             prediction = result[1]
-            bundle = prediction.bundle
+            bundle, single_label = prediction.bundle, prediction.single_label
             findings = prediction.findings
             cells = [
                 Text(f"{findings[name].probability:.3f}", "bold" if findings[name].present else "dim")
                 for name in columns
             ]
             present = prediction.present
-            if not columns:
+            if single_label or not columns:
                 present = tuple(f"{findings[name].title} {findings[name].probability:.3f}" for name in present)
             shown = Text(", ".join(present)) if present else Text("none of these", "dim")
             table.add(_name(prediction), cells, shown)
@@ -147,7 +147,8 @@ def _write_table(results: Iterable[Result], stream: IO[str], names: list[str]) -
         console.print(Text(f"\n{n_recordings:,} recordings: {', '.join(listed)}"))
     if bundle:
         which = "those" if columns else f"those of its {len(names)} findings that are"
-        console.print(Text(f"\nProbabilities by {bundle}; shown: {which} at or above their threshold.", "dim"))
+        shows = f"the most probable of {len(names)} classes" if single_label else f"{which} at or above their threshold"
+        console.print(Text(f"\nProbabilities by {bundle}; shown: {shows}.", "dim"))
         console.print(Text(DISCLAIMER, "dim"))
 
 

@@ -194,5 +194,6 @@ def _print(console: Console, found: Timeline) -> None:
         console.print(Text(f"{code}: {int(where.sum()):,} windows, first at {at}"), soft_wrap=True)
     for note in (*record.notes, *record.remarks):
         console.print(Text(note), soft_wrap=True)
-    console.print(Text(f"Probabilities by {found.bundle}; present: at or above the finding's threshold.", "dim"))
+    present = "the most probable class" if found.labels[0].threshold is None else "at or above the finding's threshold"
+    console.print(Text(f"Probabilities by {found.bundle}; present: {present}.", "dim"))
     console.print(Text(DISCLAIMER, "dim"))

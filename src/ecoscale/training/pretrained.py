@@ -50,6 +50,7 @@ class Pretrained:
     - `weights`: the file that holds them.
     - `model`, `config`: the network; None and empty where only weights are known.
     - `preparation`: with the scale that it was trained on; None where only weights are known.
+    - `single_label`: whether its outputs are classes that exclude each other.
     - `outputs`: what each row of its head tells; empty where only weights are known.
     - `data`: the parts of collections that it, and what it began from, has seen.
     """
@@ -62,6 +63,7 @@ class Pretrained:
     preparation: Preparation | None = None
     outputs: tuple[str, ...] = ()
     data: tuple[Mapping[str, Any], ...] = ()
+    single_label: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """What a run notes of it."""
@@ -106,6 +108,7 @@ def _bundle(source: str) -> Pretrained:
         manifest.preparation,
         tuple(label.name for label in manifest.labels),
         _seen(manifest.provenance.get("recipe", {}), manifest.provenance.get("environment", {})),
+        manifest.single_label,
     )
 
 
@@ -127,6 +130,7 @@ def _run(source: str, folder: Path, weights: Path) -> Pretrained:
             preparation,
             outputs,
             _seen(recipe, environment),
+            bool(recipe.get("single_label", False)),
         )
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise RecipeError(f"{folder}: not a whole training run ({error})") from error
