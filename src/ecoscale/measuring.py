@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
     from ecoscale.bundle import Bundle
     from ecoscale.datasets import Collection
-    from ecoscale.ecg import ECG
     from ecoscale.evaluation import Evaluation, Interval
+    from ecoscale.preparation import Preparation
     from ecoscale.runtime import Precision
+    from ecoscale.signal import Signal
 
 
 @dataclass(frozen=True)
@@ -149,13 +150,14 @@ class _Row:
 
     collection: Collection
     record: str
+    preparation: Preparation
 
     @property
     def path(self) -> Path:
         return self.collection.path(self.record)
 
-    def read(self) -> ECG:
-        return self.collection.read(self.record)
+    def read(self) -> Signal:
+        return self.collection.recording_for(self.record, self.preparation).read()
 
 
 def choose_records(
@@ -192,7 +194,7 @@ def classify_records(
     bundle = classifier.bundle
     names = [label.name for label in classifier.labels]
     rows = np.flatnonzero(chosen)
-    readable = (_Row(collection, record) for record in collection.records.index[rows])
+    readable = (_Row(collection, record, bundle.manifest.preparation) for record in collection.records.index[rows])
     found, kept, failures = [], [], []
     for row, result in zip(rows, progress(classifier.classify(readable, batch_size)), strict=True):
         if isinstance(result, Failure):

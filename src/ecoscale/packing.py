@@ -148,6 +148,7 @@ def pack(
         validation["logits"],
         validation["patients"],
         recipe.findings,
+        n_folds=min(5, len(set(validation["patients"].tolist()))),
         single_label=recipe.single_label,
     )
     method = measured.calibration.method

@@ -1,5 +1,6 @@
 """A recipe drafted from a folder: what the records say, what follows from it, and what is refused or doubted."""
 
+import re
 import shutil
 
 import numpy as np
@@ -66,9 +67,11 @@ def test_of_few_patients_none_is_kept_aside_and_that_is_said(tmp_path):
     assert any("no records are kept aside to measure on" in doubt for doubt in draft.doubts)
 
 
-def test_one_patient_cannot_be_split(tmp_path):
-    with pytest.raises(DatasetError, match="1 patients with a label; expected at least two"):
-        drafted(write_own(tmp_path / "one", subjects=1))
+def test_fewer_than_four_patients_cannot_be_split(tmp_path):
+    with pytest.raises(DatasetError, match="3 patients with a label; expected at least 4, two to train on and two to"):
+        drafted(write_own(tmp_path / "three", subjects=3))
+    four = drafted(write_own(tmp_path / "four", subjects=4))
+    assert {part: counts["patients"] for part, counts in four.counts.items()} == {"train": 2, "validation": 2}
 
 
 def folds(folder, fold_of):
@@ -110,8 +113,13 @@ def test_a_class_in_one_fold_alone_is_doubted(own):
     assert "class odd: no record of the validation part has it, so nothing will be known of it" in doubts
 
 
-def test_patients_of_several_classes_are_counted(own):
-    assert drafted(own).doubts == ("24 of 24 patients have records of several classes",)
+def test_a_patient_of_several_classes_is_named_where_most_have_one(own):
+    assert drafted(own).doubts == ()
+    with_table(
+        own, lambda text: re.sub(r"(s(\d\d)-\d.csv,s\d\d),\w+", r"\1,of\2", text).replace("s03,of03", "s03,of04", 1)
+    )
+    doubts = drafted(own, {"findings": [f"of{number:02}" for number in range(24)]}).doubts
+    assert "1 of 24 patients have records of several classes, s03 among them" in doubts
 
 
 def test_records_without_a_class_are_in_no_part_and_counted(own):
@@ -129,7 +137,7 @@ def test_records_without_a_class_are_in_no_part_and_counted(own):
     ],
 )
 def test_the_window_holds_the_longest_record_unless_that_is_an_exception(tmp_path, lengths, window, said):
-    folder = write_own(tmp_path / "own", subjects=2)
+    folder = write_own(tmp_path / "own", subjects=4, records=1)
     for path, length in zip(sorted(folder.glob("s*.csv")), lengths, strict=True):
         write_table(path, made_signal("calm", np.random.default_rng(0), length))
     draft = drafted(folder)
@@ -212,3 +220,13 @@ def test_a_folder_of_ecgs_is_prepared_as_ecgs_are(tmp_path):
     assert recipe.model.name == "ecoscalenet_lean_tiny"
     assert (recipe.augmentation.noise, recipe.single_label) == (0.03, False)
     assert recipe.findings == ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
+
+
+def test_channels_of_one_unit_share_a_scale_and_those_of_another_have_their_own(own, tmp_path):
+    from ecoscale.training.data import ECGData
+
+    draft = drafted(own)
+    draft.write_parts()
+    mean, scale = ECGData(draft.recipe, {"folder": own}, tmp_path / "stores").statistics()
+    assert mean == pytest.approx((0, 1), abs=2)
+    assert scale == pytest.approx((74, 0.01), rel=0.1)

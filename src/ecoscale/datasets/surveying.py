@@ -126,7 +126,7 @@ def survey(collection: Collection, *, workers: int | None = None, progress: Prog
     """
     names = collection.records.index.tolist()
     blocks = [names[first : first + BLOCK] for first in range(0, len(names), BLOCK)]
-    jobs = (([collection.recording(record) for record in block],) for block in blocks)
+    jobs = (([collection.signal_recording(record) for record in block],) for block in blocks)
     found = in_processes(_outlines, jobs, 1 if len(names) < ALONE else workers)
     outlines: dict[str, Outline] = {}
     unreadable: dict[str, str] = {}
@@ -155,7 +155,7 @@ def _outlines(recordings: Sequence[Recording]) -> list[Outline | str]:
 
 def _outline(recording: Recording) -> Outline | str:
     try:
-        signal = recording.read_signal()
+        signal = recording.read()
     except EcoscaleError as error:
         return str(error)
     samples = signal.signal.astype(np.float64)

@@ -178,7 +178,9 @@ def evaluate(
             truth, scores, thresholds, patients, n_resamples=n_resamples, seed=seed, names=names
         ),
         confusion=confusion_table(truth, scores, thresholds, names),
-        cross_fitted=cross_fitted_f1(truth, scores, patients, names, seed=seed) if chosen_here else None,
+        cross_fitted=cross_fitted_f1(truth, scores, patients, names, n_folds=min(5, n_patients), seed=seed)
+        if chosen_here
+        else None,
         overall=overall_intervals(truth, scores, patients, n_resamples, seed=seed) if single_label else None,
     )
 

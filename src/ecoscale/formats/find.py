@@ -25,16 +25,11 @@ if TYPE_CHECKING:
     from ecoscale.signal import Signal
 
 
-# What options of `read_ecg` are called in `read_signal`.
-_OF_ANY = {"unit": "units", "leads": "channels"}
-
-
 @dataclass(frozen=True)
 class Recording:
     """Where a recording lies: a file, and its name within a file of several (the exam id in a CODE HDF5).
 
-    `options` are what the file does not state: `rate`, `unit` and `leads` of `read_ecg`, or `rate`, `units` and
-    `channels` of `read_signal`.
+    `options` are what the file does not state: `rate`, `unit` and `leads` of `read_ecg`.
     """
 
     path: Path
@@ -45,13 +40,14 @@ class Recording:
         """Read it: `read_ecg(path, record=record, **options)`, with its errors; `options` outweigh its own."""
         return read_ecg(self.path, record=self.record, **(self.options | options))
 
-    def read_signal(self, **options: Any) -> Signal:
-        """Read it as a signal of any kind: `read_signal(path, record=record, **options)`, with its errors.
 
-        What is said of leads is said of channels, and one unit is that of each.
-        """
-        own = {_OF_ANY.get(key, key): value for key, value in self.options.items() if key != "fewer_leads"}
-        return read_signal(self.path, record=self.record, **(own | options))
+@dataclass(frozen=True)
+class SignalRecording(Recording):
+    """A recording of a signal of any kind; `options` are those of `read_signal`."""
+
+    def read(self, **options: Any) -> Signal:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Read it: `read_signal(path, record=record, **options)`, with its errors; `options` outweigh its own."""
+        return read_signal(self.path, record=self.record, **(self.options | options))
 
 
 def find_recordings(paths: Iterable[str | Path], *, tables: bool | Dialect = False) -> Iterator[Recording]:

@@ -222,15 +222,29 @@ class ECGData(lightning.LightningDataModule):
         """Labels `(records, findings)` of the training part, without auxiliary codes."""
         return np.concatenate([part.labels for part in self.training])[:, : len(self.recipe.findings)]
 
-    def statistics(self) -> tuple[float, float]:
-        """Mean and standard deviation of the training signals over all records, leads and samples, in mV."""
+    def statistics(self) -> tuple[float | tuple[float, ...], float | tuple[float, ...]]:
+        """Mean and standard deviation of the training signals, in their units, as a preparation's `mean` and `scale`.
+
+        Over all records and samples of the channels of one unit, whose sizes tell something beside each other; so one
+        number of each where all channels have one unit, else one a channel.
+        """
+        units = self.recipe.preparation.units
+        of_unit = {unit: self._statistics([own == unit for own in units]) for unit in units}
+        mean, scale = ({unit: found[which] for unit, found in of_unit.items()} for which in (0, 1))
+        if len(of_unit) == 1:
+            return mean[units[0]], scale[units[0]]
+        return tuple([mean[unit] for unit in units]), tuple([scale[unit] for unit in units])
+
+    def _statistics(self, chosen: list[bool]) -> tuple[float, float]:
+        """Mean and standard deviation of some channels; 1 for that of a constant, which nothing can be divided by."""
         count, total, squares = 0, 0.0, 0.0
         for part in self.training:
             for rows in np.array_split(part.rows, -(-len(part.rows) // STATISTICS_ROWS)):
-                signals = part.store.read(rows).astype(np.float64)
+                signals = part.store.read(rows)[:, chosen].astype(np.float64)
                 count, total, squares = count + signals.size, total + signals.sum(), squares + (signals**2).sum()
         mean = total / count
-        return float(mean), float(np.sqrt(squares / count - mean**2))
+        deviation = float(np.sqrt(max(0.0, squares / count - mean**2)))
+        return float(mean), deviation or 1.0
 
     def train_dataloader(self) -> DataLoader:
         """Training batches in the epoch's order."""

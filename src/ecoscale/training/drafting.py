@@ -38,9 +38,11 @@ PARTS = "parts.csv"
 """Beside the run's own files: which record is in which part."""
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SHARES = {TRAIN: 0.7, VALIDATION: 0.15, TEST: 0.15}
-SHARES_OF_FEW = {TRAIN: 0.75, VALIDATION: 0.25}
+SHARE_OF_FEW = 0.25
+"""Of the patients choose the epoch where none are kept aside, and two at least: calibrations are compared between."""
 ENOUGH_FOR_TEST = 20
 """Patients from which on some are kept aside to measure on."""
+FEWEST_PATIENTS = 4
 
 LONGEST_PADDED = 2.0
 """The window holds the longest record where that is at most so many times the median, else the median one."""
@@ -269,12 +271,13 @@ def _parts(seen: Survey, findings: Sequence[str], seed: int) -> tuple[dict[str, 
             )
         return parts, True
     n_patients = records["patient"].nunique()
-    if n_patients < len(SHARES_OF_FEW):
+    if n_patients < FEWEST_PATIENTS:
         raise DatasetError(
-            f"{seen.collection.directory}: {n_patients} patients with a label; expected at least two, since records of "
-            "one patient cannot be in training and validation both"
+            f"{seen.collection.directory}: {n_patients} patients with a label; expected at least {FEWEST_PATIENTS}, "
+            "two to train on and two to choose on, since the records of one are never in both"
         )
-    shares = SHARES if n_patients >= ENOUGH_FOR_TEST else SHARES_OF_FEW
+    choosing = max(SHARE_OF_FEW, 2 / n_patients)
+    shares = SHARES if n_patients >= ENOUGH_FOR_TEST else {TRAIN: 1 - choosing, VALIDATION: choosing}
     return splits.stratified_split(records, labels, shares, seed), False
 
 
@@ -364,6 +367,7 @@ def _label_doubts(collection: Folder, recipe: Recipe, parts: Mapping[str, str], 
         own: dict[str, set[str]] = defaultdict(set)
         for patient, row in zip(records["patient"], labels, strict=True):
             own[patient].update(str(column) for column in np.flatnonzero(row == PRESENT))
-        several = sum(len(classes) > 1 for classes in own.values())
-        if several:
-            yield f"{several:,} of {len(own):,} patients have records of several classes"
+        several = [patient for patient, classes in own.items() if len(classes) > 1]
+        # Where most have, each was recorded in all of them.
+        if 0 < len(several) < len(own) / 2:
+            yield f"{len(several):,} of {len(own):,} patients have records of several classes, {several[0]} among them"

@@ -196,8 +196,8 @@ def train(
         started = resume or not process.first
         preparation = run.preparation if started else recipe.preparation
         if not started and (begins is None or begins.preparation is None):
-            mean, scale = data.statistics()
-            preparation = preparation.model_copy(update={"mean": round(mean, 6), "scale": round(scale, 6)})
+            mean, scale = (_rounded(value, preparation) for value in data.statistics())
+            preparation = preparation.model_copy(update={"mean": mean, "scale": scale})
         cap = recipe.loss.largest_class_weight
         weigh = single_label_weights if recipe.single_label else class_weights
         module = TrainingModule(recipe, preparation, None if cap is None else weigh(data.training_labels, cap))
@@ -264,6 +264,13 @@ def _at_hand(name: str, place: str | Path, cache: Path | None, nodes: int, progr
             "--out URL"
         )
     return folder
+
+
+def _rounded(value: float | tuple[float, ...], preparation: Preparation) -> float | tuple[float, ...]:
+    """As it is stored: to a millionth of a millivolt, or to seven digits of another unit, which may be of any size."""
+    if isinstance(value, tuple):
+        return tuple([float(f"{each:.7g}") for each in value])
+    return round(value, 6) if preparation.is_ecg else float(f"{value:.7g}")
 
 
 def refuse_another_run(run: Run, recipe: Recipe, resume: bool) -> None:

@@ -101,12 +101,12 @@ def test_patients_are_subjects_too(made, column):
 def test_channels_and_units_that_files_do_not_state_are_taken_from_dataset_yaml(made, tmp_path):
     made(["walk", "run"])
     (tmp_path / "dataset.yaml").write_text("rate: 10\nchannels: [ppg, acc]\nunits: [a.u., g]\n")
-    signal = Folder(tmp_path).recording("0.npy").read_signal()
+    signal = Folder(tmp_path).signal_recording("0.npy").read()
     assert (signal.rate, signal.channels, signal.units) == (10, ("ppg", "acc"), ("a.u.", "g"))
     (tmp_path / "dataset.yaml").write_text("rate: 10\nchannels: [x, y]\nunit: g\n")
-    assert Folder(tmp_path).recording("0.npy").read_signal().units == ("g", "g")
+    assert Folder(tmp_path).signal_recording("0.npy").read().units == ("g", "g")
 
 
 def test_the_leads_of_an_ecg_are_channels_of_a_signal(made):
-    signal = made(["AF", "NSR"]).recording("0.npy").read_signal()
+    signal = made(["AF", "NSR"]).signal_recording("0.npy").read()
     assert (signal.channels, signal.units) == (("I", "II"), ("mV", "mV"))

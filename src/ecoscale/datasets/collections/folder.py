@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,7 +45,7 @@ from ecoscale.datasets.collections.label_table import (
 from ecoscale.datasets.vocabulary import ABSENT, OWN, PRESENT, UNKNOWN
 from ecoscale.errors import DatasetError
 from ecoscale.findings import FINDINGS
-from ecoscale.formats import Recording
+from ecoscale.formats import Recording, SignalRecording
 from ecoscale.formats.code_hdf5 import exams
 from ecoscale.formats.wfdb_header import header_beside
 
@@ -153,13 +153,24 @@ class Folder(Collection):
         return np.array(labels, dtype=np.int8).reshape(len(codes), len(findings))
 
     def recording(self, record: str) -> Recording:
-        """A record by its name, with what `dataset.yaml` states if its file does not."""
+        """A record by its name as an ECG, with what `dataset.yaml` states if its file does not."""
         path = self.path(record)
-        options = dict(self.options) if path.suffix.lower() in _UNSTATED else {}
+        options = self._stated("unit", "leads") if path.suffix.lower() in _UNSTATED else {}
         if path.suffix.lower() not in _HDF5:
             # Which leads are needed, the preparation says.
             options["fewer_leads"] = True
         return Recording(path, self.records.loc[record, "exam"] or None, options)
+
+    def signal_recording(self, record: str) -> SignalRecording:
+        """The same with all its channels, under the names and in the units that the file or `dataset.yaml` states."""
+        path = self.path(record)
+        options = self._stated("units", "channels") if path.suffix.lower() in _UNSTATED else {}
+        return SignalRecording(path, self.records.loc[record, "exam"] or None, options)
+
+    def _stated(self, unit: str, names: str) -> dict[str, Any]:
+        """What `dataset.yaml` states, its unit and its names under what a reader calls them."""
+        called = {"unit": unit, "units": unit, "leads": names, "channels": names}
+        return {called.get(key, key): value for key, value in self.options.items()}
 
     def _files(self, rows: pd.DataFrame) -> list[Path]:
         """The file of each row; the header of a WFDB record, by whichever of its names it goes."""

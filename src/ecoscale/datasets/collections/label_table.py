@@ -6,7 +6,7 @@ Labels come in two forms: columns of 1 and 0, one a finding, or one column of cl
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -83,12 +83,9 @@ class Settings(BaseModel):
         return self
 
     @property
-    def options(self) -> dict[str, float | str | tuple[str, ...]]:
-        """What it states of files, as `read_ecg` takes it, or as `read_signal` does where it names channels."""
-        found = self.model_dump(include={"rate", "unit", "units", "leads", "channels"}, exclude_none=True)
-        if self.channels is not None and "unit" in found:
-            found["units"] = found.pop("unit")
-        return found
+    def options(self) -> dict[str, Any]:
+        """What it states of files."""
+        return self.model_dump(include={"rate", "unit", "units", "leads", "channels"}, exclude_none=True)
 
 
 def read_settings(path: Path) -> Settings:
