@@ -173,7 +173,7 @@ class TestFormatsThatSayAll:
             ({"channels": ["Fz"]}, ChannelError, r"no channel Fz \(it has EEG Fz, EEG Cz, SpO2\)"),
             ({"channels": "SpO2"}, ChannelError, r"channels='SpO2' is one text; give names, as \['SpO2'\]"),
             ({"record": "2"}, FormatError, "record '2' was asked for"),
-            ({"longest": 5}, FormatError, "0.0 h long; expected at most"),
+            ({"most_samples": 639}, FormatError, "640 samples of a channel; expected at most 639"),
         ],
     )
     def test_what_the_file_states_is_not_overruled(self, tmp_path, given, error, message):

@@ -4,8 +4,16 @@ An ECG's units become millivolts and its lead names canonical here and nowhere e
 stay as the file states them. Nothing here guesses a rate or a unit.
 """
 
-from ecoscale.formats.find import Recording, SignalRecording, find_recordings, read_recordings
+from ecoscale.formats.find import Recording, SignalRecording, find_recordings, find_signals, read_recordings
 from ecoscale.formats.read import read_ecg
 from ecoscale.formats.signals import read_signal
 
-__all__ = ["Recording", "SignalRecording", "find_recordings", "read_ecg", "read_recordings", "read_signal"]
+__all__ = [
+    "Recording",
+    "SignalRecording",
+    "find_recordings",
+    "find_signals",
+    "read_ecg",
+    "read_recordings",
+    "read_signal",
+]

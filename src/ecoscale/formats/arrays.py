@@ -211,7 +211,7 @@ def stated_table(text: str, source: str) -> Stated | Bare:
 def columns_under(header: Sequence[str], values: NDArray, source: str, units: Sequence[str] | None = None) -> Stated:
     """`named_columns` of numbers `(rows, columns)`. Raises `FormatError` unless there are as many names."""
     refuse_other_width(header, values, source)
-    return named_columns(header, lambda column: values[:, column], source, units)
+    return named_columns(header, lambda column: values[:, column], len(values), source, units)
 
 
 def refuse_other_width(header: Sequence[str], values: NDArray, source: str) -> None:

@@ -295,6 +295,7 @@ def stated_table(data: bytes, dialect: Dialect, source: str) -> Stated | Bare:
         tuple(names),
         (stated or (None,)) * (1 if stated and len(stated) > 1 else len(names)),
         (rate,) * len(names),
+        (rows.shape[1],) * len(names),
         lambda chosen: (rows[list(chosen)], ()),
     )
 

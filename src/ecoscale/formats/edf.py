@@ -110,6 +110,7 @@ def stated(path: Path, source: str) -> Stated:
         tuple(signal.label for signal in file.signals),
         tuple(signal.physical_dimension or None for signal in file.signals),
         tuple(signal.samples_per_data_record / file.record_seconds for signal in file.signals),
+        tuple(signal.samples_per_data_record * file.n_records for signal in file.signals),
         rows,
         notes=file.notes,
     )

@@ -75,10 +75,11 @@ def stated(path: Path, source: str) -> Stated:
             return _rows(file, [name])[0]
 
     with _opened(path, source) as file:
-        names = file.schema_arrow.names
+        names, n_rows = file.schema_arrow.names, file.metadata.num_rows
         about = _stated(file.schema_arrow.metadata or {}, source)
     unit, rate = about.get("unit"), about.get("rate")
-    found = named_columns(names, lambda place: column(names[place]), source, None if unit is None else (str(unit),))
+    units = None if unit is None else (str(unit),)
+    found = named_columns(names, lambda place: column(names[place]), n_rows, source, units)
     if isinstance(rate, int | float):
         found = replace(found, rates=(float(rate),) * len(found.names))
     return replace(found, record=str(about.get("record") or ""))

@@ -14,7 +14,7 @@ import numpy as np
 
 from ecoscale.errors import ChannelError, FormatError
 from ecoscale.formats import arrays, edf, parquet, wfdb_header, wfdb_record
-from ecoscale.formats.quantities import agreed_rate, refuse_longer, refuse_record
+from ecoscale.formats.quantities import agreed_rate, refuse_record
 from ecoscale.formats.read import UNMARKED, Content, content_of, located, read_ecg, text_of
 from ecoscale.formats.stated import Bare, Stated, oriented
 from ecoscale.signal import Signal
@@ -60,7 +60,7 @@ def read_signal(
     channels: Sequence[str] | None = None,
     units: str | Sequence[str] | None = None,
     record: str | None = None,
-    longest: float | None = None,
+    most_samples: int | None = None,
     dialect: Dialect | None = None,
     assumed: Assumed | None = None,
 ) -> Signal:
@@ -81,8 +81,8 @@ def read_signal(
         One unit for all channels, or one each, for files that do not state them; an empty text for numbers without one.
     record
         The record's name, in a format of several records.
-    longest
-        Seconds beyond which a recording is refused; default: of any length.
+    most_samples
+        Samples of a channel beyond which a recording is refused, before it is read; default: of any length.
     dialect
         How a text table is to be read; default: as the description beside it says, if there is one.
     assumed
@@ -101,9 +101,9 @@ def read_signal(
     path, head = located(Path(path), source, READABLE_SIGNALS)
     content = content_of(head)
     if content in _ECGS_ALONE and not wfdb_header.header_beside(path):
-        return _of_ecg(path, rate, channels, units, record, longest)
+        return _of_ecg(path, rate, channels, units, record)
     stated = _stated(path, head, content, source, record, dialect)
-    return _Reading(stated, source, assumed).signal(rate, channels, units, longest)
+    return _Reading(stated, source, assumed).signal(rate, channels, units, most_samples)
 
 
 def _stated(
@@ -142,9 +142,8 @@ def _of_ecg(
     channels: Sequence[str] | None,
     units: str | Sequence[str] | None,
     record: str | None,
-    longest: float | None,
 ) -> Signal:
-    ecg = read_ecg(path, record=record, rate=rate, fewer_leads=True, longest=longest)
+    ecg = read_ecg(path, record=record, rate=rate, fewer_leads=True)
     if units is not None and {plain_unit(unit) for unit in ([units] if isinstance(units, str) else units)} != {"mV"}:
         raise FormatError(f"{path}: an ECG is read in mV, but units={units!r} was given; leave units out")
     return ecg if channels is None else ecg.select(channels)
@@ -163,7 +162,7 @@ class _Reading:
         rate: float | None,
         channels: Sequence[str] | None,
         units: str | Sequence[str] | None,
-        longest: float | None,
+        most_samples: int | None,
     ) -> Signal:
         stated, taken = self.stated, list[str]()
         if isinstance(stated, Bare):
@@ -171,6 +170,7 @@ class _Reading:
             hertz = self._rate(stated.rate, rate, taken)
             found = self._units(names, stated.units * (len(names) if len(stated.units) == 1 else 1), units, taken)
             rows, remarks, record, notes = oriented(stated.values, len(names), self.source), (), "", ()
+            self._refuse_longer(rows.shape[1], most_samples)
         else:
             places, names = self._chosen(stated, channels)
             hertz = self._rate(self._one_rate(stated, places), rate, taken)
@@ -178,10 +178,10 @@ class _Reading:
             whole = [name not in stated.names for name in names]
             own = tuple(None if w else stated.units[place] for w, place in zip(whole, places, strict=True))
             found = self._units(names, own, units, taken)
+            self._refuse_longer(max(stated.lengths[place] or 0 for place in places), most_samples)
             order = sorted(places)
             rows, remarks = stated.rows(order)
             rows, record, notes = rows[[order.index(place) for place in places]], stated.record, stated.notes
-        refuse_longer(rows.shape[1], hertz, longest, self.source)
         if not np.isfinite(rows).any():
             raise FormatError(f"{self.source}: none of its samples is a number; expected a signal")
         if taken:
@@ -190,6 +190,13 @@ class _Reading:
                 f"assumed: {', '.join(taken)}; the file does not say, and the bundle reads such signals",
             )
         return Signal(rows, hertz, names, found, source=self.source, record=record, notes=(*notes, *remarks))
+
+    def _refuse_longer(self, n_samples: int, most: int | None) -> None:
+        if most is not None and n_samples > most:
+            raise FormatError(
+                f"{self.source}: {n_samples:,} samples of a channel; expected at most {most:,}, because it would be "
+                "read whole, and its windows averaged: ecoscale timeline says what it shows when"
+            )
 
     def _names(self, channels: Sequence[str] | None, taken: list[str]) -> tuple[str, ...]:
         """Names for a file that has none."""

@@ -30,7 +30,8 @@ _HEADING = re.compile(r"(?P<name>.*?)\s*[(\[](?P<unit>[^()\[\]]*)[)\]]")
 class Stated:
     """The channels of a file that names them, and how some of them are read.
 
-    `names`, `units` and `rates` are of all channels in the file's order, None for a unit or rate that is not stated.
+    `names`, `units`, `rates` and `lengths` (samples) are of all channels in the file's order; a unit or rate that is
+    not stated, or a length that only reading tells, is None.
     `rows(places)` reads the channels at some places in rising order, `(channels, samples)` each in its unit, and says
     what only reading tells. `headings` are names with what stood beside them, by which a channel may also be asked for.
     """
@@ -38,6 +39,7 @@ class Stated:
     names: tuple[str, ...]
     units: tuple[str | None, ...]
     rates: tuple[float | None, ...]
+    lengths: tuple[int | None, ...]
     rows: Callable[[Sequence[int]], tuple[NDArray, Sequence[str]]] = field(repr=False)
     record: str = ""
     notes: tuple[str, ...] = ()
@@ -57,7 +59,11 @@ class Bare:
 
 
 def named_columns(
-    headings: Sequence[str], column: Callable[[int], NDArray], source: str, units: Sequence[str | None] | None = None
+    headings: Sequence[str],
+    column: Callable[[int], NDArray],
+    n_samples: int,
+    source: str,
+    units: Sequence[str | None] | None = None,
 ) -> Stated:
     """Columns under headings such as `PPG (a.u.)`; one of times in seconds, `time (s)`, states the rate.
 
@@ -83,6 +89,7 @@ def named_columns(
         names,
         own if units is None else tuple(units) * (len(names) if len(units) == 1 else 1),
         (rate,) * len(names),
+        (n_samples,) * len(names),
         rows,
         headings=tuple(headings[place] for place in places),
     )

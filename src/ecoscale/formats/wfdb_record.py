@@ -146,6 +146,7 @@ def stated(path: Path, source: str, record: str | None = None) -> Stated:
         tuple(signal.name for signal in header.signals),
         tuple(signal.unit for signal in header.signals),
         rates,
+        tuple(header.n_samples and header.n_samples * signal.per_frame for signal in header.signals),
         rows,
         record=header.record,
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecoscale.formats import Recording, find_recordings
+from ecoscale.formats import Recording, find_recordings, find_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,14 +28,20 @@ def find_records(
 ) -> Iterator[Readable]:
     """Every record in these files, folders, patterns and prepared stores, each once.
 
-    Recordings come first, as `find_recordings` finds them, which takes `tables`; `options` go to what reads them
-    (`read_ecg`). The records of a prepared store follow, those that it could not read at its end. Raises `DatasetError`
-    for a store that is damaged, or was prepared otherwise than `preparation` wants.
+    Recordings come first, as `find_recordings` finds them, which takes `tables`, or `find_signals` where the
+    preparation is not of ECGs; `options` go to what reads them (`ecoscale.reading.to_read`). The records of a prepared
+    store follow, those that it could not read at its end. Raises `DatasetError` for a store that is damaged, or was
+    prepared otherwise than `preparation` wants.
     """
     named = list(dict.fromkeys(map(str, sources)))
     stores = [source for source in named if _is_store(Path(source))]
     known = dict(options or {})
-    for recording in find_recordings([source for source in named if source not in stores], tables=tables):
+    paths = [source for source in named if source not in stores]
+    if preparation.is_ecg:
+        found = find_recordings(paths, tables=tables)
+    else:
+        found = find_signals(paths, known.get("leads") or preparation.channels, dialect=known.get("dialect"))
+    for recording in found:
         yield replace(recording, options=known)
     for store in stores:
         from ecoscale.sources.stored import records_of_store

@@ -11,15 +11,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from ecoscale.datasets.store import PreparedStore, open_store
-from ecoscale.ecg import ECG
 from ecoscale.errors import DatasetError
-from ecoscale.reading import PreparedECG
+from ecoscale.reading import PreparedSignal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from ecoscale.preparation import Preparation
+    from ecoscale.signal import Signal
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,21 @@ class StoredRecord:
     path: Path
     record: str
 
-    def read(self) -> ECG:
+    def read(self) -> Signal:
         """Its signal as it is stored: at the store's rate, filtered, padded to its window. Raises `DatasetError`."""
         store = _opened(self.path)
         signal = store.read([self._position(store)])[0]
         preparation = store.preparation
-        return ECG(signal, preparation.rate, preparation.leads, source=str(self.path), record=self.record)
+        return preparation.signal_of(signal, source=str(self.path), record=self.record)
 
-    def prepared(self, preparation: Preparation) -> PreparedECG:
+    def prepared(self, preparation: Preparation) -> PreparedSignal:
         """What a network reads of it, with the warnings that the store keeps. Raises `DatasetError`."""
         store = _opened(self.path)
-        ecg = self.read()
+        signal = self.read()
         warnings = str(store.records["warnings"].iloc[self._position(store)])
-        return PreparedECG(ecg, preparation.standardise(ecg.signal)[None], tuple(filter(None, warnings.split("\n"))))
+        return PreparedSignal(
+            signal, preparation.standardise(signal.signal)[None], tuple(filter(None, warnings.split("\n")))
+        )
 
     def _position(self, store: PreparedStore) -> int:
         if (reason := store.manifest.unreadable.get(self.record)) is not None:
