@@ -189,6 +189,11 @@ def finetune(
         )
     collection: Folder = open_collection(directory, "folder")  # type: ignore[assignment]
     chosen = _findings(collection, findings)
+    if not begins.preparation.is_ecg:
+        raise RecipeError(
+            f"{begins.source} reads {', '.join(begins.preparation.channels)}; ecoscale finetune is of ECGs alone: "
+            f"train on the folder (ecoscale train FOLDER), and begin from it with --set model.pretrained={base}"
+        )
     read = _leads(begins, collection, leads)
     content: dict[str, Any] = {
         "name": name or out.name,

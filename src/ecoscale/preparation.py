@@ -176,10 +176,15 @@ class Preparation(BaseModel):
         return np.linspace(0, surplus, int(np.ceil(surplus / hop)) + 1).round().astype(np.int64)
 
     def pad(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`(channels, samples)` with zeros on both sides, up to one window; unchanged if it is long enough."""
+        """`(channels, samples)` filled up on both sides to one window; unchanged if it is long enough.
+
+        An ECG with zeros, any other signal with each channel's mean: a zero may be far from all that it measures.
+        """
         if signal.shape[1] >= self.window:
             return signal
         padded = np.zeros((len(signal), self.window), dtype=signal.dtype)
+        if not self.is_ecg:
+            padded[:] = signal.mean(axis=1, keepdims=True)
         padded[:, self.within_padding(signal.shape[1])] = signal
         return padded
 
@@ -218,7 +223,8 @@ class Preparation(BaseModel):
         found = []
         if signal.duration < 0.95 * self.seconds:
             found.append(
-                f"padded: {signal.duration:.2f} s of signal in a window of {self.seconds:g} s; the rest is zeros"
+                f"padded: {signal.duration:.2f} s of signal in a window of {self.seconds:g} s; the rest is "
+                + ("zeros" if self.is_ecg else "each channel's mean")
             )
         if signal.rate < 0.8 * self.rate:
             found.append(

@@ -322,8 +322,8 @@ def _prepare_block(layout: _Layout, block: int, recordings: list[Recording]) -> 
         if len(preparation.starts(signal.shape[1])) > 1:
             found.append(f"cropped: the middle {preparation.seconds:g} s of {outcome.duration:.2f} s are in the store")
         kept = signal[:, start : start + preparation.window]
-        if largest := _store(kept, written[row, :, preparation.within_padding(kept.shape[1])]):
-            found.append(f"clipped: above {largest:.1f} mV in the prepared store")
+        if largest := _store(preparation.pad(kept), written[row]):
+            found.append(f"clipped: above {largest:.1f}{' mV' * preparation.is_ecg} in the prepared store")
         if found:
             warnings[row] = "\n".join(found)
     content = written.data.cast("B")

@@ -35,11 +35,13 @@ REFUSED_SHOWN = 3
 
 def standardised(signals: torch.Tensor, preparation: Preparation) -> torch.Tensor:
     """`Preparation.standardise` of a batch of tensors, where they are."""
-    mean, scale = (
-        torch.from_numpy(value).to(signals) if isinstance(value, np.ndarray) else value
-        for value in (by_channel(preparation.mean), by_channel(preparation.scale))
-    )
-    return (signals - mean) / scale
+    return (signals - column_of(preparation.mean, signals)) / column_of(preparation.scale, signals)
+
+
+def column_of(value: float | tuple[float, ...], signals: torch.Tensor) -> float | torch.Tensor:
+    """A preparation's `mean` or `scale` as these signals are computed with: one number, or `(channels, 1)`."""
+    column = by_channel(value)
+    return torch.from_numpy(column).to(signals) if isinstance(column, np.ndarray) else column
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ecoscale.evaluation import macro_auroc
 from ecoscale.models import create_model
 from ecoscale.training.augmentation import augment, mix
-from ecoscale.training.data import standardised
+from ecoscale.training.data import column_of, standardised
 from ecoscale.training.distributed import gathered, mean, weight_of_share
 from ecoscale.training.losses import masked_cross_entropy, masked_loss
 from ecoscale.training.optimised import OptimisedModule
@@ -80,7 +80,13 @@ class TrainingModule(OptimisedModule):
         signals, targets = batch
         seed = _seed(self.recipe.seed, self.current_epoch, batch_index, rank=self.global_rank)
         generator = torch.Generator().manual_seed(seed)
-        signals = augment(signals, self.recipe.augmentation, self.preparation.rate, generator)
+        signals = augment(
+            signals,
+            self.recipe.augmentation,
+            self.preparation.rate,
+            generator,
+            None if self.preparation.is_ecg else column_of(self.preparation.scale, signals),
+        )
         signals, targets = mix(signals, targets, self.recipe.augmentation, generator)
         loss = self._loss(self.network(standardised(signals, self.preparation)).float(), targets)
         # Batches count alike: they differ by an exam at most, and Lightning's mean over processes rounds their sizes.

@@ -71,11 +71,16 @@ class DataSection(_Section):
 class Augmentation(_Section):
     """Random changes to training signals, each drawn anew for every record of every batch. All default to none."""
 
-    gain: Annotated[float, Field(ge=0, description="sigma of the log of one gain for all leads")] = 0.0
-    lead_gain: Annotated[float, Field(ge=0, description="sigma of the log of each lead's own gain")] = 0.0
-    noise: Annotated[float, Field(ge=0, description="largest standard deviation of white noise, mV")] = 0.0
-    wander: Annotated[float, Field(ge=0, description="largest amplitude of a 0.5-1 Hz baseline, mV")] = 0.0
-    lead_dropout: Annotated[Probability, Field(description="probability for each lead to be zeroed")] = 0.0
+    gain: Annotated[float, Field(ge=0, description="sigma of the log of one gain for all channels")] = 0.0
+    lead_gain: Annotated[float, Field(ge=0, description="sigma of the log of each channel's own gain")] = 0.0
+    noise: Annotated[
+        float,
+        Field(
+            ge=0, description="largest standard deviation of white noise: mV, or of other signals standard deviations"
+        ),
+    ] = 0.0
+    wander: Annotated[float, Field(ge=0, description="largest amplitude of a 0.5-1 Hz baseline, in the same")] = 0.0
+    lead_dropout: Annotated[Probability, Field(description="probability for each channel to be taken out")] = 0.0
     crop: Annotated[Probability, Field(description="probability to keep a random part, padded on both sides")] = 0.0
     shortest_crop: Annotated[Probability, Field(description="shortest part kept, as a share of the window")] = 0.6
     excerpt: Annotated[
