@@ -1,4 +1,7 @@
-"""ECGs in Parquet: a column for each lead; rate, unit and notes in the schema's metadata, or else given."""
+"""ECGs in Parquet: a column for each lead; rate, unit and notes in the schema's metadata, or else given.
+
+A file whose columns of leads are lists holds many: `ecoscale.formats.parquet_records`.
+"""
 
 from __future__ import annotations
 
@@ -59,10 +62,18 @@ def read(
         import pyarrow.parquet
     except ImportError:
         raise MissingExtraError("reading Parquet", "pyarrow", "formats") from None
-    refuse_record(record, source)
+    from ecoscale.formats.parquet_records import is_of_records, open_records
+
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            return _read(file, path.stat().st_size, source, rate, unit, leads, fewer_leads)
+        if record is None:
+            with pyarrow.parquet.ParquetFile(path) as file:
+                if not is_of_records(file.schema_arrow):
+                    return _read(file, path.stat().st_size, source, rate, unit, leads, fewer_leads)
+        records = open_records(path)
+        if records is None:
+            refuse_record(record, source)
+            raise FormatError(f"{source}: changed while it was read; try again")
+        return records.read(record, source=source, rate=rate, unit=unit, leads=leads, fewer_leads=fewer_leads)
     except EcoscaleError:
         raise
     except Exception as error:  # pyarrow's have several parents
@@ -83,7 +94,7 @@ def _read(
     import pyarrow
 
     schema = file.schema_arrow
-    about = _stated(schema.metadata or {}, source)
+    about = stated(schema.metadata or {}, source)
     found = name_channels(schema.names, leads, source)
     wanted = [name for name, lead in zip(schema.names, found, strict=True) if lead]
     if not wanted:
@@ -128,7 +139,8 @@ def _read(
     )
 
 
-def _stated(metadata: dict[bytes, bytes], source: str) -> dict[str, Any]:
+def stated(metadata: dict[bytes, bytes], source: str) -> dict[str, Any]:
+    """What a schema's metadata say of an ECG, or of all those in the file. Raises `FormatError` if it is no object."""
     try:
         about = json.loads(metadata.get(KEY.encode(), b"{}"))
     except ValueError:
