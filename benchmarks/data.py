@@ -211,7 +211,7 @@ def loading_figures(collection: Path, path: Path, seconds: float = 10) -> dict[s
             yield 64
 
     signals = torch.from_numpy(store.read(rows[:64]))
-    network = create_model("ecoscalenet", n_leads=12, n_classes=6)
+    network = create_model("ecoscalenet", n_channels=12, n_classes=6)
     optimiser = torch.optim.AdamW(network.parameters())
 
     def inference() -> Iterator[int]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ecoscale.ecg import ECG
     from ecoscale.errors import EcoscaleError
     from ecoscale.estimators import EcoScaleClassifier, OmniScaleClassifier
-    from ecoscale.formats import find_recordings, read_ecg
+    from ecoscale.formats import find_recordings, read_ecg, read_signal
     from ecoscale.inference import Classifier
     from ecoscale.models import create_model, list_models
     from ecoscale.preparation import Preparation
@@ -38,6 +38,7 @@ _HOME = {
     "list_models": "ecoscale.models",
     "open_collection": "ecoscale.datasets",
     "read_ecg": "ecoscale.formats",
+    "read_signal": "ecoscale.formats",
 }
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "list_models",
     "open_collection",
     "read_ecg",
+    "read_signal",
 ]
 
 

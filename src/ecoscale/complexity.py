@@ -33,8 +33,8 @@ class Complexity:
     stored: int
 
 
-def measure_complexity(network: nn.Module, n_leads: int, n_samples: int) -> Complexity:
-    """Parameters, and MACs for one signal `(1, n_leads, n_samples)`, from the shapes that the layers give.
+def measure_complexity(network: nn.Module, n_channels: int, n_samples: int) -> Complexity:
+    """Parameters, and MACs for one signal `(1, n_channels, n_samples)`, from the shapes that the layers give.
 
     Every weight of a convolution is used once for each step of its output, every weight of a linear layer once.
     Convolutions are counted branch by branch, also where the network computes them by spectra or as dense ones with
@@ -50,7 +50,7 @@ def measure_complexity(network: nn.Module, n_leads: int, n_samples: int) -> Comp
     for layer in _weighted_layers(direct):
         layer.register_forward_hook(count)
     with torch.no_grad():
-        direct(torch.zeros(1, n_leads, n_samples, device="meta"))
+        direct(torch.zeros(1, n_channels, n_samples, device="meta"))
     return Complexity(n_parameters(direct), macs, n_parameters(network))
 
 
@@ -98,10 +98,10 @@ class ComplexityReport:
         return {what: 100 * (1 - getattr(self, what) / getattr(other, what)) for what in ("parameters", "macs")}
 
 
-def report_complexity(model: str, network: Network, n_leads: int, n_samples: int) -> ComplexityReport:
+def report_complexity(model: str, network: Network, n_channels: int, n_samples: int) -> ComplexityReport:
     """The report of one network, which may lie on the meta device: nothing is computed but shapes."""
-    cost = measure_complexity(network, n_leads, n_samples)
-    fields = trace_receptive_fields(network, n_leads, n_samples)
+    cost = measure_complexity(network, n_channels, n_samples)
+    fields = trace_receptive_fields(network, n_channels, n_samples)
     weights = sum(layer.get_parameter("weight").numel() for layer in _weighted_layers(_to_count(network)))
     return ComplexityReport(
         model=model,
@@ -111,22 +111,22 @@ def report_complexity(model: str, network: Network, n_leads: int, n_samples: int
         receptive_field=fields.longest,
         unbroken=fields.unbroken,
         step=fields.step,
-        activation_peak=measure_activation_peak(network, n_leads, n_samples),
+        activation_peak=measure_activation_peak(network, n_channels, n_samples),
         size_fp32=4 * cost.parameters,
         size_int8=weights + 4 * (cost.parameters - weights),
     )
 
 
-def measure_activation_peak(network: nn.Module, n_leads: int, n_samples: int) -> int:
+def measure_activation_peak(network: nn.Module, n_channels: int, n_samples: int) -> int:
     """Most bytes that the input and the activations of one signal take at once, without gradients."""
     own = _to_count(network)
     with torch.no_grad(), _LiveBytes() as live:
-        live.watch(signal := torch.zeros(1, n_leads, n_samples, device="meta"))
+        live.watch(signal := torch.zeros(1, n_channels, n_samples, device="meta"))
         own(signal)
     return live.peak
 
 
-def measure_training_peak(network: nn.Module, n_leads: int, n_samples: int, batch_size: int) -> int:
+def measure_training_peak(network: nn.Module, n_channels: int, n_samples: int, batch_size: int) -> int:
     """Most bytes that one step of training takes at once, in float32, as torch runs it layer by layer.
 
     The weights and Adam's two moments throughout, and the activations of a whole batch and the gradients as they come
@@ -136,7 +136,7 @@ def measure_training_peak(network: nn.Module, n_leads: int, n_samples: int, batc
     parameters = sum(p.numel() * p.element_size() for p in own.parameters())
     buffers = sum(b.numel() * b.element_size() for b in own.buffers())
     with _LiveBytes() as live:
-        live.watch(signals := torch.zeros(batch_size, n_leads, n_samples, device="meta"))
+        live.watch(signals := torch.zeros(batch_size, n_channels, n_samples, device="meta"))
         own(signals).sum().backward()
     return 3 * parameters + buffers + live.peak
 

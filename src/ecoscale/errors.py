@@ -33,6 +33,10 @@ class DatasetError(EcoscaleError):
     """A collection's files or labels are not as its publisher describes them."""
 
 
+class StorageError(EcoscaleError):
+    """Something at a URL cannot be had or written."""
+
+
 class RecipeError(EcoscaleError):
     """A training recipe asks for something that does not exist or contradicts itself."""
 
@@ -55,6 +59,10 @@ class ResultsError(EcoscaleError):
 
 class SeriesError(EcoscaleError, ValueError):
     """Time series, their labels, or what an estimator is told about them cannot be used."""
+
+
+class ClusterError(EcoscaleError):
+    """A cluster cannot be reached, or its machines cannot do the work."""
 
 
 class MissingExtraError(EcoscaleError, ImportError):

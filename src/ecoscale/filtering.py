@@ -29,7 +29,7 @@ SAMPLES_AT_ONCE = 24000
 
 
 def resample(signal: NDArray[np.float32], up: int, down: int) -> NDArray[np.float32]:
-    """Signals `(leads, samples)` at `up / down` of their rate, in lowest terms, anti-aliased.
+    """Signals `(channels, samples)` at `up / down` of their rate, in lowest terms, anti-aliased.
 
     It is `scipy.signal.resample_poly(signal, up, down, axis=1, padtype="line")` with its default filter: beyond its
     ends a signal goes on as the line through its first and last sample.
@@ -52,7 +52,7 @@ def resample(signal: NDArray[np.float32], up: int, down: int) -> NDArray[np.floa
 
 
 def _product(blocks: NDArray[np.floating], matrix: NDArray[np.floating], made: NDArray[np.floating]) -> None:
-    """`made[:] = blocks @ matrix`, `(leads, blocks, samples)`, by this thread alone."""
+    """`made[:] = blocks @ matrix`, `(channels, blocks, samples)`, by this thread alone."""
     at_once = max(1, SMALL_PRODUCT // matrix.size)
     for first in range(0, blocks.shape[1], at_once):
         part = slice(first, first + at_once)
@@ -61,8 +61,8 @@ def _product(blocks: NDArray[np.floating], matrix: NDArray[np.floating], made: N
 
 def _extended_by_line(signal: NDArray[np.float32], before: int, length: int) -> NDArray[np.float32]:
     """`length` samples of a signal that begins after `before` of them."""
-    n_leads, n_samples = signal.shape
-    extended = np.empty((n_leads, max(length, before + n_samples)), np.float32)
+    n_channels, n_samples = signal.shape
+    extended = np.empty((n_channels, max(length, before + n_samples)), np.float32)
     extended[:, before : before + n_samples] = signal
     first, last = signal[:, :1], signal[:, -1:]
     slope = (last - first) / np.float32(max(1, n_samples - 1))
@@ -100,16 +100,16 @@ def anti_aliasing_filter(up: int, down: int) -> NDArray[np.float32]:
 
 
 def highpass(signal: NDArray[np.float32], corner: float, rate: float, extension: int) -> NDArray[np.float32]:
-    """Signals `(leads, samples)` through a Butterworth high-pass of second order, forwards and backwards.
+    """Signals `(channels, samples)` through a Butterworth high-pass of second order, forwards and backwards.
 
     It is `scipy.signal.sosfiltfilt(..., padtype="even", padlen=extension)` in float64: the signal is mirrored at its
     ends by `extension` samples, fewer than it has. `corner` and `rate` are in Hz.
     """
-    n_leads, n_samples = signal.shape
-    filtered = np.empty((n_leads, n_samples), np.float32)
+    n_channels, n_samples = signal.shape
+    filtered = np.empty((n_channels, n_samples), np.float32)
     both_ways = _both_ways(corner, rate)
     at_once = max(1, SAMPLES_AT_ONCE // (n_samples + 2 * extension))
-    for first in range(0, n_leads, at_once):
+    for first in range(0, n_channels, at_once):
         _filter(signal[first : first + at_once], extension, both_ways, filtered[first : first + at_once])
     return filtered
 
@@ -139,23 +139,23 @@ class _BothWays(NamedTuple):
 
 
 def _filter(signal: NDArray[np.float32], extension: int, both_ways: _BothWays, filtered: NDArray[np.float32]) -> None:
-    n_leads, n_samples = signal.shape
+    n_channels, n_samples = signal.shape
     n_extended = n_samples + 2 * extension
     n_blocks = -(-n_extended // BLOCK)
     # Whole blocks: at rest before the first sample, and up to the last, where the second pass begins.
     begin = n_blocks * BLOCK - n_extended + extension
-    extended = np.empty((n_leads, n_blocks * BLOCK))
+    extended = np.empty((n_channels, n_blocks * BLOCK))
     extended[:, begin : begin + n_samples] = signal
     extended[:, begin - extension : begin] = signal[:, extension:0:-1]
     extended[:, begin + n_samples :] = signal[:, -2 : -2 - extension : -1]
     origin = signal[:, extension : extension + 1].astype(np.float64)
     extended[:, : begin - extension] = origin
 
-    blocks = np.empty((n_leads, n_blocks, BLOCK + 4))
-    np.subtract(extended.reshape(n_leads, n_blocks, BLOCK), origin[..., None], out=blocks[..., :BLOCK])
-    left = np.empty((n_leads, n_blocks, 4))
+    blocks = np.empty((n_channels, n_blocks, BLOCK + 4))
+    np.subtract(extended.reshape(n_channels, n_blocks, BLOCK), origin[..., None], out=blocks[..., :BLOCK])
+    left = np.empty((n_channels, n_blocks, 4))
     _product(blocks[..., :BLOCK], both_ways.leaves, left)
-    entering = np.zeros((n_leads, n_blocks, 2))
+    entering = np.zeros((n_channels, n_blocks, 2))
     entering[:, 1:] = left[:, :-1, :2]
     forward = _states(entering, both_ways)
     blocks[..., BLOCK : BLOCK + 2] = forward
@@ -165,21 +165,21 @@ def _filter(signal: NDArray[np.float32], extension: int, both_ways: _BothWays, f
 
     first = begin // BLOCK
     inner = blocks[:, first : -(-(begin + n_samples) // BLOCK)]
-    made = np.empty((n_leads, inner.shape[1], BLOCK))
+    made = np.empty((n_channels, inner.shape[1], BLOCK))
     _product(inner, both_ways.outputs, made)
-    filtered[:] = made.reshape(n_leads, -1)[:, begin - first * BLOCK :][:, :n_samples]
+    filtered[:] = made.reshape(n_channels, -1)[:, begin - first * BLOCK :][:, :n_samples]
 
 
 def _states(entering: NDArray[np.float64], both_ways: _BothWays) -> NDArray[np.float64]:
-    """The state before each block, `(leads, blocks, 2)`, of what enters before it."""
-    n_leads, n_blocks, _ = entering.shape
+    """The state before each block, `(channels, blocks, 2)`, of what enters before it."""
+    n_channels, n_blocks, _ = entering.shape
     states = np.empty_like(entering)
     for first in range(0, n_blocks, BLOCKS_TOGETHER):
-        part = entering[:, first : first + BLOCKS_TOGETHER].reshape(n_leads, -1)
+        part = entering[:, first : first + BLOCKS_TOGETHER].reshape(n_channels, -1)
         if first:
             part[:, :2] += states[:, first - 1] @ both_ways.step
         made = part @ both_ways.states[: part.shape[1], : part.shape[1]]
-        states[:, first : first + BLOCKS_TOGETHER] = made.reshape(n_leads, -1, 2)
+        states[:, first : first + BLOCKS_TOGETHER] = made.reshape(n_channels, -1, 2)
     return states
 
 

@@ -41,7 +41,7 @@ class Runtime(Protocol):
         ...
 
     def logits(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`(batch, findings)` for prepared windows `(batch, leads, samples)`."""
+        """`(batch, findings)` for prepared windows `(batch, channels, samples)`."""
         ...
 
 
@@ -71,7 +71,7 @@ class OnnxRuntime:
         return f"ONNX Runtime {onnxruntime.__version__}, {self.precision}"
 
     def logits(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`(batch, findings)` for prepared windows `(batch, leads, samples)`."""
+        """`(batch, findings)` for prepared windows `(batch, channels, samples)`."""
         if self._threads == 1 or len(windows) == 1:
             return np.concatenate([_run(self._together, part) for part in _parts(windows, 1)])
         return np.concatenate(list(self._pool.map(self._run_beside, _parts(windows, self._threads))))
@@ -130,7 +130,7 @@ class OpenVinoRuntime:
         return f"OpenVINO {self._version}, {self._network.get_property('INFERENCE_PRECISION_HINT').to_string()}"
 
     def logits(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`(batch, findings)` for prepared windows `(batch, leads, samples)`."""
+        """`(batch, findings)` for prepared windows `(batch, channels, samples)`."""
         return np.concatenate([self._network(part)["logits"] for part in _parts(windows, 1)])
 
 

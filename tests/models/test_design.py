@@ -47,7 +47,7 @@ def test_a_network_without_blocks_has_none():
 
 
 def test_options_reach_the_network():
-    found = design_network(128, 300_000, n_leads=1, n_classes=2, identity_shortcut=True)
+    found = design_network(128, 300_000, n_channels=1, n_classes=2, identity_shortcut=True)
     assert found.config["identity_shortcut"] is True
     assert found.build(1, 2).head.out_features == 2
 

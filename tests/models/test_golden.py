@@ -37,7 +37,7 @@ def zero_outside_branches(state, layers):
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("ecoscalenet")])
 def test_ecoscalenet_equals_the_authors_implementation(name):
     case = CASES[name]
-    model = create_model("ecoscalenet", n_leads=12, n_classes=6, kernel_sizes=case["kernel_sizes"])
+    model = create_model("ecoscalenet", n_channels=12, n_classes=6, kernel_sizes=case["kernel_sizes"])
     assert sum(p.numel() for p in model.parameters()) == case["parameters"]
     state = from_reference_state_dict(reference_state(case["shapes"]))
     state |= {k: v for k, v in model.state_dict().items() if k.endswith("num_batches_tracked")}
@@ -49,7 +49,7 @@ def test_ecoscalenet_equals_the_authors_implementation(name):
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("os_cnn")])
 def test_oscnn_equals_the_authors_implementation(name, method):
     case = CASES[name]
-    model = create_model("oscnn", n_leads=12, n_classes=6, largest_kernel=case["largest_kernel"], method=method)
+    model = create_model("oscnn", n_channels=12, n_classes=6, largest_kernel=case["largest_kernel"], method=method)
     stored = case["parameters_dense" if method == "masked" else "parameters_nonzero"]
     assert sum(p.numel() for p in model.parameters()) == stored
     model.load_dense_state_dict(zero_outside_branches(reference_state(case["shapes"]), case["layers"]))
@@ -58,6 +58,6 @@ def test_oscnn_equals_the_authors_implementation(name, method):
 
 def test_dense_weights_outside_a_branch_are_refused():
     case = CASES["os_cnn_cap19"]
-    model = create_model("oscnn", n_leads=12, n_classes=6, largest_kernel=19)
+    model = create_model("oscnn", n_channels=12, n_classes=6, largest_kernel=19)
     with pytest.raises(Exception, match="not zero"):
         model.load_dense_state_dict(reference_state(case["shapes"]))

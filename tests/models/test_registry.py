@@ -37,7 +37,7 @@ def test_an_unknown_option_is_answered_with_the_known_ones(name):
         create_model(name, 12, 6, kernel_size=3)
 
 
-@pytest.mark.parametrize(("leads", "classes", "what"), [(0, 6, "n_leads is 0"), (12, -1, "n_classes is -1")])
+@pytest.mark.parametrize(("leads", "classes", "what"), [(0, 6, "n_channels is 0"), (12, -1, "n_classes is -1")])
 def test_no_leads_or_no_classes_are_refused_by_name(leads, classes, what):
     with pytest.raises(ModelError, match=what):
         create_model("oscnn", leads, classes)

@@ -75,7 +75,7 @@ def test_a_change_inside_what_is_no_mapping_is_refused(write):
         ("optimisation: {warmup: 1}", r"optimisation.warmup: .* less than 1"),
         ("augmentation: {crop: 1.5}", r"augmentation.crop: .* less than or equal to 1 \(found 1.5\)"),
         ("optimisation: {precision: fp8}", r"optimisation.precision: .*'32' or 'bf16' \(found 'fp8'\)"),
-        ("augmentation: {excerpt: 32}", r"augmentation.excerpt: .* greater than or equal to 64 \(found 32\)"),
+        ("augmentation: {excerpt: 0}", r"augmentation.excerpt: .* greater than or equal to 1 \(found 0\)"),
         ("augmentation: {excerpt: 2000}", "augmentation.excerpt is 2000 samples; the window has 1000"),
         ("preparation: {rate: -100}", r"preparation.rate: .* greater than 0"),
         ("preparation: {leads: [I, X]}", r"preparation: leads: unknown lead X"),

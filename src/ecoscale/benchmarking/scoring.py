@@ -243,7 +243,7 @@ def record_probabilities(
     aggregate: Aggregate,
     recipe: Recipe,
 ) -> NDArray[np.float64]:
-    """Probabilities `(records, classes)` of signals in mV `(records, leads, samples)`.
+    """Probabilities `(records, classes)` of signals in mV `(records, channels, samples)`.
 
     Windows, where they are asked for, are as long as the excerpts that the recipe trains on, and overlap by half: of
     10 s at 100 Hz, seven of 2.5 s, as in the published benchmark of PTB-XL.

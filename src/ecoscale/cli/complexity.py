@@ -28,7 +28,9 @@ def complexity(
         typer.Argument(help="Names or shell patterns.", metavar="[MODEL]...", show_default="every network"),
     ] = None,
     samples: Annotated[int, typer.Option(min=64, help="Length of the signal.")] = 4096,
-    leads: Annotated[int, typer.Option(min=1, help="Number of leads.")] = 12,
+    channels: Annotated[
+        int, typer.Option("--channels", "--leads", min=1, help="Channels of the signal: the leads of an ECG.")
+    ] = 12,
     classes: Annotated[int, typer.Option(min=1, help="Number of findings.")] = 6,
     against: Annotated[
         list[str] | None,
@@ -70,8 +72,8 @@ def complexity(
 
     def report(name: str) -> ComplexityReport:
         with torch.device("meta"):
-            network = create_model(name, leads, classes)
-        return report_complexity(name, network, leads, samples)
+            network = create_model(name, channels, classes)
+        return report_complexity(name, network, channels, samples)
 
     others = [report(name) for name in against or []]
     reports = [report(name) for name in match_models(models or ["*"])]
@@ -81,7 +83,7 @@ def complexity(
         from ecoscale.export import measure_latency
 
         reports = [
-            replace(own, milliseconds=measure_latency(create_model(own.model, leads, classes), leads, samples))
+            replace(own, milliseconds=measure_latency(create_model(own.model, channels, classes), channels, samples))
             for own in tracked(reports, "measuring")
         ]
     if as_json:

@@ -34,7 +34,9 @@ def design(
     lean: Annotated[
         bool, typer.Option("--lean", help="EcoScale-Net Lean (ours): its backbone's accuracy for fewer operations.")
     ] = False,
-    leads: Annotated[int, typer.Option(min=1, help="Number of leads.")] = 12,
+    channels: Annotated[
+        int, typer.Option("--channels", "--leads", min=1, help="Channels of the signal: the leads of an ECG.")
+    ] = 12,
     classes: Annotated[int, typer.Option(min=1, help="Number of findings.")] = 6,
 ) -> None:
     r"""Design an EcoScale-Net: kernels for a receptive field, width for a budget (needs ecoscale\[train]).
@@ -64,7 +66,7 @@ def design(
 
     required = _samples(receptive_field, rate)
     kind, options = ("dilated", LEAN) if lean else (kernels.value, {})
-    found = design_network(required, _count(budget), kernels=kind, n_leads=leads, n_classes=classes, **options)
+    found = design_network(required, _count(budget), kernels=kind, n_channels=channels, n_classes=classes, **options)
     console = console_on(sys.stdout)
     console.print(
         f"receptive field {required} samples ({required / rate:g} s at {rate:g} Hz), {kind} kernels, "
@@ -90,8 +92,8 @@ def design(
         )
     console.print(table)
     with torch.device("meta"):
-        network = found.build(leads, classes)
-    report = report_complexity("ecoscalenet", network, leads, samples)
+        network = found.build(channels, classes)
+    report = report_complexity("ecoscalenet", network, channels, samples)
     low, high = report.unbroken
     console.print(
         f"whole network: {report.parameters:,} parameters, {report.macs / 1e9:.4f} GMAC at {samples} samples "

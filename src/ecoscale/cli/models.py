@@ -9,7 +9,9 @@ import typer
 
 def models(
     pattern: Annotated[str, typer.Argument(help="Names, as a shell pattern.", metavar="PATTERN")] = "*",
-    leads: Annotated[int, typer.Option(min=1, help="Number of leads.")] = 12,
+    channels: Annotated[
+        int, typer.Option("--channels", "--leads", min=1, help="Channels of the signal: the leads of an ECG.")
+    ] = 12,
     classes: Annotated[int, typer.Option(min=1, help="Number of findings.")] = 6,
     samples: Annotated[int, typer.Option(min=64, help="Length for which operations are counted.")] = 4096,
 ) -> None:
@@ -39,7 +41,7 @@ def models(
     table = Table("model", "parameters", f"GMAC at {samples}", "what", box=None, header_style="bold", pad_edge=False)
     for name in names:
         with torch.device("meta"):
-            network = create_model(name, leads, classes)
-        cost = measure_complexity(network, leads, samples)
+            network = create_model(name, channels, classes)
+        cost = measure_complexity(network, channels, samples)
         table.add_row(name, f"{cost.parameters:,}", f"{cost.macs / 1e9:.3f}", describe_model(name))
     console_on(sys.stdout).print(table)

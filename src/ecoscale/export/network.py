@@ -58,8 +58,8 @@ def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
     Batch norms are folded into convolutions (`export.folding`), which are two-dimensional ones of height 1
     (`export.layout`).
 
-    `signals` are prepared ones `(batch, leads, samples)`, at least two, on which the exported network is compared with
-    the network. Raises `BundleError` if their logits differ by more than `PARITY_TOLERANCE`.
+    `signals` are prepared ones `(batch, channels, samples)`, at least two, on which the exported network is compared
+    with the network. Raises `BundleError` if their logits differ by more than `PARITY_TOLERANCE`.
     """
     if len(signals) < 2:
         raise BundleError(f"{len(signals)} signals to compare the export on; at least two are needed")
@@ -94,7 +94,7 @@ def export_onnx(network: nn.Module, signals: np.ndarray) -> ExportedNetwork:
 
 
 def run_logits(model: bytes, batches: Iterable[np.ndarray]) -> np.ndarray:
-    """Logits `(records, findings)` of ONNX bytes for batches of prepared records, each `(batch, leads, samples)`."""
+    """Logits `(records, findings)` of ONNX bytes for batches of prepared records, each `(batch, channels, samples)`."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     return np.concatenate(
         [
@@ -108,8 +108,8 @@ def run_logits(model: bytes, batches: Iterable[np.ndarray]) -> np.ndarray:
 def export_weights(network: nn.Module, signals: np.ndarray) -> bytes:
     """A network's state in safetensors, to train it on: matrices in float16, or all in float32 where that tells more.
 
-    Norms and biases stay in float32. `signals` are prepared ones `(batch, leads, samples)`, on which the logits of the
-    halved weights may differ from the network's by at most `HALVING_TOLERANCE`.
+    Norms and biases stay in float32. `signals` are prepared ones `(batch, channels, samples)`, on which the logits of
+    the halved weights may differ from the network's by at most `HALVING_TOLERANCE`.
     """
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     halved = {
@@ -124,17 +124,17 @@ def export_weights(network: nn.Module, signals: np.ndarray) -> bytes:
     return save(halved if difference <= HALVING_TOLERANCE else state)
 
 
-def measure_latency(network: nn.Module, n_leads: int, n_samples: int, *, seconds: float = 1.0) -> float:
+def measure_latency(network: nn.Module, n_channels: int, n_samples: int, *, seconds: float = 1.0) -> float:
     """Median milliseconds of one signal through the exported network in ONNX Runtime, one thread, after a first run.
 
     Runs for about `seconds`, and at least five times.
     """
-    signals = np.random.default_rng(0).standard_normal((2, n_leads, n_samples)).astype(np.float32)
+    signals = np.random.default_rng(0).standard_normal((2, n_channels, n_samples)).astype(np.float32)
     return measure_latencies([export_onnx(network, signals).onnx], signals[:1], seconds=seconds)[0]
 
 
 def measure_latencies(models: Sequence[bytes], signal: np.ndarray, *, seconds: float = 1.0) -> list[float]:
-    """Median milliseconds of `signal` `(batch, leads, samples)` through each of some ONNX networks, one thread.
+    """Median milliseconds of `signal` `(batch, channels, samples)` through each of some ONNX networks, one thread.
 
     They take turns, at least five each, for about `seconds` in all, after a first run: what slows one slows all.
     """

@@ -46,7 +46,7 @@ QUANTISED = ("Conv", "Gemm", "Add", "Mul", "Concat", "Relu", "MaxPool", "GlobalA
 class Quantiser:
     """Makes integer forms of one exported network, whose ranges of activations it finds once.
 
-    `model` is ONNX bytes of `export_onnx`, `signals` are prepared training records `(records, leads, samples)`.
+    `model` is ONNX bytes of `export_onnx`, `signals` are prepared training records `(records, channels, samples)`.
     """
 
     def __init__(self, model: bytes, signals: NDArray[np.float32]) -> None:
@@ -65,7 +65,7 @@ class Quantiser:
     def damage(self, signals: NDArray[np.float32]) -> Iterator[tuple[str, float]]:
         """For each layer, the root mean square by which the logits move if it alone is in integers.
 
-        `signals` are prepared records `(records, leads, samples)`, better not those of a test.
+        `signals` are prepared records `(records, channels, samples)`, better not those of a test.
         """
         expected = run_logits(self._model.SerializeToString(), [signals])
         for layer in self.layers:

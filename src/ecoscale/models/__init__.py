@@ -1,4 +1,4 @@
-"""Networks: one architecture a file, registered under their names; logits out, any number of leads, any length.
+"""Networks: one architecture a file, registered under their names; logits out, any number of channels, any length.
 
 Data, training and the sigmoid do not live here, nor any file but one of weights.
 """

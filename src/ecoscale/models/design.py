@@ -46,9 +46,9 @@ class Design:
     stages: tuple[StageDesign, ...]
     parameters: int
 
-    def build(self, n_leads: int, n_classes: int) -> EcoScaleNet:
+    def build(self, n_channels: int, n_classes: int) -> EcoScaleNet:
         """The network."""
-        return EcoScaleNet(n_leads, n_classes, **self.config)
+        return EcoScaleNet(n_channels, n_classes, **self.config)
 
 
 def design_network(
@@ -56,7 +56,7 @@ def design_network(
     budget: int,
     *,
     kernels: Kernels = "radix",
-    n_leads: int = 12,
+    n_channels: int = 12,
     n_classes: int = 6,
     **options: Any,
 ) -> Design:
@@ -75,7 +75,7 @@ def design_network(
 
     def cost(width: int) -> int:
         with torch.device("meta"):
-            network = EcoScaleNet(n_leads, n_classes, **config(width))
+            network = EcoScaleNet(n_channels, n_classes, **config(width))
         return sum(p.numel() for p in network.parameters())
 
     if (least := cost(SMALLEST_WIDTH)) > budget:

@@ -16,7 +16,6 @@ Where this departs from it:
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Literal
 
@@ -176,11 +175,11 @@ class EcoScaleBlock(nn.Module):
 
 
 class EcoScaleNet(Network):
-    """EcoScale-Net: `(batch, n_leads, samples)` to logits `(batch, n_classes)`, for any length of at least its stride.
+    """EcoScale-Net: `(batch, n_channels, samples)` to logits `(batch, n_classes)`, for any length.
 
     Parameters
     ----------
-    n_leads, n_classes
+    n_channels, n_classes
         Channels in, logits out.
     kernel_sizes
         For each stage, the kernel lengths of its EcoScale block: one list, which the published block takes twice before
@@ -219,7 +218,7 @@ class EcoScaleNet(Network):
 
     def __init__(
         self,
-        n_leads: int,
+        n_channels: int,
         n_classes: int,
         *,
         kernel_sizes: Sequence[Sequence[int] | Sequence[Sequence[int]]] = stage_kernels(512, STAGE_STRIDES),
@@ -260,9 +259,8 @@ class EcoScaleNet(Network):
         if pooling not in ("mean", "mean_max"):
             raise ModelError(f"pooling {pooling!r}: expected 'mean' as published, or 'mean_max'")
         self.pooling = pooling
-        self.minimum_samples = stem_stride * math.prod(block_strides)
         self.stem = nn.Sequential(
-            nn.Conv1d(n_leads, width, 7, stride=min(stem_stride, 2), padding=3, bias=False),
+            nn.Conv1d(n_channels, width, 7, stride=min(stem_stride, 2), padding=3, bias=False),
             nn.BatchNorm1d(width),
             nn.ReLU(),
             nn.MaxPool1d(3, stride=2, padding=1) if stem_stride == 4 else nn.Identity(),
@@ -357,36 +355,36 @@ def from_reference_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @register_model
-def ecoscalenet(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net as published, at 400 Hz: largest kernels 31, 13, 7, 3; about 10 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **config)
+    return EcoScaleNet(n_channels, n_classes, **config)
 
 
 @register_model
-def ecoscalenet_small(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_small(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net of width 28: about 2 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{"width": 28, **config})
+    return EcoScaleNet(n_channels, n_classes, **{"width": 28, **config})
 
 
 @register_model
-def ecoscalenet_tiny(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_tiny(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net of width 14: about 0.5 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{"width": 14, **config})
+    return EcoScaleNet(n_channels, n_classes, **{"width": 14, **config})
 
 
 @register_model
-def ecoscalenet_nano(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_nano(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net of width 6: about 0.1 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{"width": 6, **config})
+    return EcoScaleNet(n_channels, n_classes, **{"width": 6, **config})
 
 
 @register_model
-def ecoscalenet_100hz(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_100hz(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net for 100 Hz: 1.28 s are 128 samples, so the cap rule gives largest kernels 7, 3, 2, 1."""
-    return EcoScaleNet(n_leads, n_classes, **{"kernel_sizes": stage_kernels(128, STAGE_STRIDES), **config})
+    return EcoScaleNet(n_channels, n_classes, **{"kernel_sizes": stage_kernels(128, STAGE_STRIDES), **config})
 
 
 @register_model
-def ecoscalenet_backbone(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_backbone(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net without its EcoScale blocks: the residual network that they have to beat."""
-    return EcoScaleNet(n_leads, n_classes, **{"kernel_sizes": [()] * len(STAGE_STRIDES), **config})
+    return EcoScaleNet(n_channels, n_classes, **{"kernel_sizes": [()] * len(STAGE_STRIDES), **config})

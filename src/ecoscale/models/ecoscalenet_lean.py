@@ -32,24 +32,24 @@ def lean_config(width: int) -> dict[str, Any]:
 
 
 @register_model
-def ecoscalenet_lean_base(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_lean_base(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net Lean (ours) of width 120: about 10 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{**lean_config(120), **config})
+    return EcoScaleNet(n_channels, n_classes, **{**lean_config(120), **config})
 
 
 @register_model
-def ecoscalenet_lean_small(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_lean_small(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net Lean (ours) of width 54: about 2 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{**lean_config(54), **config})
+    return EcoScaleNet(n_channels, n_classes, **{**lean_config(54), **config})
 
 
 @register_model
-def ecoscalenet_lean_tiny(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_lean_tiny(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net Lean (ours) of width 26: about 0.5 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{**lean_config(26), **config})
+    return EcoScaleNet(n_channels, n_classes, **{**lean_config(26), **config})
 
 
 @register_model
-def ecoscalenet_lean_nano(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_lean_nano(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net Lean (ours) of width 12: about 0.1 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{**lean_config(12), **config})
+    return EcoScaleNet(n_channels, n_classes, **{**lean_config(12), **config})

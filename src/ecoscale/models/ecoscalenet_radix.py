@@ -26,36 +26,36 @@ def radix_config(*, dilated: bool = False) -> dict[str, Any]:
 
 
 @register_model
-def ecoscalenet_radix(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_radix(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net Radix (ours), of the published width: full coverage up to 512 samples from the cheapest kernels."""
-    return EcoScaleNet(n_leads, n_classes, **{**radix_config(), **config})
+    return EcoScaleNet(n_channels, n_classes, **{**radix_config(), **config})
 
 
 @register_model
-def ecoscalenet_radix_base(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_radix_base(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net Radix (ours) of width 76: about 10 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{**radix_config(), "width": 76, **config})
+    return EcoScaleNet(n_channels, n_classes, **{**radix_config(), "width": 76, **config})
 
 
 @register_model
-def ecoscalenet_radix_small(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_radix_small(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net Radix (ours) of width 34: about 2 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{**radix_config(), "width": 34, **config})
+    return EcoScaleNet(n_channels, n_classes, **{**radix_config(), "width": 34, **config})
 
 
 @register_model
-def ecoscalenet_radix_tiny(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_radix_tiny(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net Radix (ours) of width 16: about 0.5 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{**radix_config(), "width": 16, **config})
+    return EcoScaleNet(n_channels, n_classes, **{**radix_config(), "width": 16, **config})
 
 
 @register_model
-def ecoscalenet_radix_nano(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_radix_nano(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net Radix (ours) of width 8: about 0.1 M parameters."""
-    return EcoScaleNet(n_leads, n_classes, **{**radix_config(), "width": 8, **config})
+    return EcoScaleNet(n_channels, n_classes, **{**radix_config(), "width": 8, **config})
 
 
 @register_model
-def ecoscalenet_radix_dilated(n_leads: int, n_classes: int, **config) -> EcoScaleNet:
+def ecoscalenet_radix_dilated(n_channels: int, n_classes: int, **config) -> EcoScaleNet:
     """EcoScale-Net Radix (ours) with dilated kernels, of the published width: the same coverage from fewer weights."""
-    return EcoScaleNet(n_leads, n_classes, **{**radix_config(dilated=True), **config})
+    return EcoScaleNet(n_channels, n_classes, **{**radix_config(dilated=True), **config})

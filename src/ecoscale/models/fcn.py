@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class FCN(Network):
-    """FCN: `(batch, n_leads, samples)` to logits `(batch, n_classes)`, for any length.
+    """FCN: `(batch, n_channels, samples)` to logits `(batch, n_classes)`, for any length.
 
     Parameters
     ----------
-    n_leads, n_classes
+    n_channels, n_classes
         Channels in, logits out.
     kernel_sizes
         Length of each layer's kernel.
@@ -35,7 +35,7 @@ class FCN(Network):
 
     def __init__(
         self,
-        n_leads: int,
+        n_channels: int,
         n_classes: int,
         *,
         kernel_sizes: Sequence[int] = (8, 5, 3),
@@ -44,7 +44,7 @@ class FCN(Network):
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential()
-        before = n_leads
+        before = n_channels
         for index, size in enumerate(kernel_sizes):
             channels = width if index in (0, len(kernel_sizes) - 1) else 2 * width
             layer = OmniScaleConv(before, channels, (size,))
@@ -63,6 +63,6 @@ class FCN(Network):
 
 
 @register_model
-def fcn(n_leads: int, n_classes: int, **config) -> FCN:
+def fcn(n_channels: int, n_classes: int, **config) -> FCN:
     """FCN of Wang et al.: three convolutional layers of 8, 5 and 3 samples."""
-    return FCN(n_leads, n_classes, **config)
+    return FCN(n_channels, n_classes, **config)

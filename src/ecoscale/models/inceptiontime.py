@@ -43,11 +43,11 @@ class InceptionModule(nn.Module):
 
 
 class InceptionTime(Network):
-    """InceptionTime: `(batch, n_leads, samples)` to logits `(batch, n_classes)`, for any length.
+    """InceptionTime: `(batch, n_channels, samples)` to logits `(batch, n_classes)`, for any length.
 
     Parameters
     ----------
-    n_leads, n_classes
+    n_channels, n_classes
         Channels in, logits out.
     kernel_sizes
         Odd lengths of the convolutions of a module.
@@ -61,7 +61,7 @@ class InceptionTime(Network):
 
     def __init__(
         self,
-        n_leads: int,
+        n_channels: int,
         n_classes: int,
         *,
         kernel_sizes: Sequence[int] = (39, 19, 9),
@@ -76,7 +76,7 @@ class InceptionTime(Network):
             raise ModelError(f"kernel sizes {list(kernel_sizes)}: expected odd lengths")
         channels = (len(kernel_sizes) + 1) * width
         self.bridges, self.shortcuts = nn.ModuleList(), nn.ModuleList()
-        before = n_leads
+        before = n_channels
         for _ in range(depth // BRIDGED):
             inputs = (before, *[channels] * (BRIDGED - 1))
             self.bridges.append(nn.Sequential(*(InceptionModule(own, width, kernel_sizes) for own in inputs)))
@@ -97,6 +97,6 @@ class InceptionTime(Network):
 
 
 @register_model
-def inceptiontime(n_leads: int, n_classes: int, **config) -> InceptionTime:
+def inceptiontime(n_channels: int, n_classes: int, **config) -> InceptionTime:
     """InceptionTime, one network, as in the PTB-XL benchmark (inception1d): kernels 39, 19, 9."""
-    return InceptionTime(n_leads, n_classes, **config)
+    return InceptionTime(n_channels, n_classes, **config)

@@ -11,7 +11,7 @@ from ecoscale.errors import ModelError
 
 
 class Network(nn.Module):
-    """`(batch, n_leads, samples)` to logits `(batch, n_classes)`.
+    """`(batch, n_channels, samples)` to logits `(batch, n_classes)`.
 
     A subclass builds its layers, sets `head` to a linear layer, and gives its features; where more than an average over
     time leads from these to the head, it overrides `pool`.
@@ -30,7 +30,10 @@ class Network(nn.Module):
         return features.mean(dim=-1)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Features `(batch, channels, time)` before pooling. Raises `ModelError` for too short a signal."""
+        """Features `(batch, channels, time)` before pooling. Raises `ModelError` for too short a signal.
+
+        Below a network's total stride its last layers have one step, whose kernels see nothing but padding around it.
+        """
         if x.shape[-1] < self.minimum_samples:
             raise ModelError(
                 f"{x.shape[-1]} samples are too few for {type(self).__name__}; it needs at least {self.minimum_samples}"

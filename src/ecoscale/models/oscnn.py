@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LAYER_BUDGETS = (8 * 128, 5 * 128 * 256 + 2 * 256 * 128)
-"""Weights allowed for the first layer for each lead, and for the second layer."""
+"""Weights allowed for the first layer for each channel of the signal, and for the second layer."""
 
 Method = Literal["direct", "fourier", "masked"]
 
 
 class OSCNN(Network):
-    """OS-CNN: `(batch, n_leads, samples)` to logits `(batch, n_classes)`, for any length.
+    """OS-CNN: `(batch, n_channels, samples)` to logits `(batch, n_classes)`, for any length.
 
     Parameters
     ----------
-    n_leads, n_classes
+    n_channels, n_classes
         Channels in, logits out.
     largest_kernel
         Kernels are 1 and the primes up to this; the authors take min(length / 4, 89).
@@ -67,7 +67,7 @@ class OSCNN(Network):
 
     def __init__(
         self,
-        n_leads: int,
+        n_channels: int,
         n_classes: int,
         *,
         largest_kernel: int = 89,
@@ -84,9 +84,9 @@ class OSCNN(Network):
         if width <= 0:
             raise ModelError(f"width {width}: expected a factor above 0 on the budgets, or on channels")
         kernels = prime_kernels(largest_kernel)
-        # The first layer's budget grows with the leads, so its channels do not depend on them.
-        counts, in_channels = [], n_leads
-        for budget in (LAYER_BUDGETS[0] * n_leads, LAYER_BUDGETS[1]):
+        # The first layer's budget grows with the signal's channels, so its channels do not depend on them.
+        counts, in_channels = [], n_channels
+        for budget in (LAYER_BUDGETS[0] * n_channels, LAYER_BUDGETS[1]):
             if channels is None:
                 count = max(minimum_channels, int(width * budget / (in_channels * sum(kernels))))
             else:
@@ -101,7 +101,7 @@ class OSCNN(Network):
         plan = [(counts[0], kernels), (counts[1], kernels), (counts[0] * len(kernels), PAIR)]
         out_channels = plan[-1][0] * len(PAIR)
         self.layers = nn.Sequential()
-        in_channels = n_leads
+        in_channels = n_channels
         for _ in range(residual_stacks or 1):
             stack = nn.Sequential()
             inside = in_channels
@@ -177,30 +177,30 @@ def _omni_scale(
 
 
 @register_model
-def oscnn(n_leads: int, n_classes: int, **config) -> OSCNN:
+def oscnn(n_channels: int, n_classes: int, **config) -> OSCNN:
     """OS-CNN, budgeted, kernels up to 89: the form that its authors publish."""
-    return OSCNN(n_leads, n_classes, **config)
+    return OSCNN(n_channels, n_classes, **config)
 
 
 @register_model
-def oscnn_masked(n_leads: int, n_classes: int, **config) -> OSCNN:
+def oscnn_masked(n_channels: int, n_classes: int, **config) -> OSCNN:
     """OS-CNN, budgeted, stored and computed as its authors do: dense convolutions with zeros outside the branches."""
-    return OSCNN(n_leads, n_classes, **{"method": "masked", **config})
+    return OSCNN(n_channels, n_classes, **{"method": "masked", **config})
 
 
 @register_model
-def oscnn_residual(n_leads: int, n_classes: int, **config) -> OSCNN:
+def oscnn_residual(n_channels: int, n_classes: int, **config) -> OSCNN:
     """OS-CNN, budgeted, in its authors' residual form: three stacks, each around a shortcut."""
-    return OSCNN(n_leads, n_classes, **{"residual_stacks": 3, **config})
+    return OSCNN(n_channels, n_classes, **{"residual_stacks": 3, **config})
 
 
 @register_model
-def oscnn_uncapped(n_leads: int, n_classes: int, **config) -> OSCNN:
+def oscnn_uncapped(n_channels: int, n_classes: int, **config) -> OSCNN:
     """OS-CNN without the cap, as tsai has it: kernels up to a quarter of 4,096 samples, at least a channel for each."""
-    return OSCNN(n_leads, n_classes, **{"largest_kernel": 4096 // 4, "minimum_channels": 1, **config})
+    return OSCNN(n_channels, n_classes, **{"largest_kernel": 4096 // 4, "minimum_channels": 1, **config})
 
 
 @register_model
-def oscnn_unbudgeted(n_leads: int, n_classes: int, **config) -> OSCNN:
+def oscnn_unbudgeted(n_channels: int, n_classes: int, **config) -> OSCNN:
     """OS-CNN without a weight budget: 64 channels for every kernel up to 89."""
-    return OSCNN(n_leads, n_classes, **{"channels": 64, **config})
+    return OSCNN(n_channels, n_classes, **{"channels": 64, **config})

@@ -49,7 +49,7 @@ def take_weights(network: Network, state: dict[str, Tensor], source: str) -> Non
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise ModelError(
             f"{source}: not the weights of this {type(network).__name__}: {'; '.join(problems[:3])}{more}; "
-            "give the name, the number of leads and the options that it was trained with"
+            "give the name, the number of channels and the options that it was trained with"
         )
     network.load_state_dict(state, strict=True)
 

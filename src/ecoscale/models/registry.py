@@ -20,7 +20,7 @@ _MODELS: dict[str, Callable[..., Network]] = {}
 
 
 def register_model(variant: Callable[..., Network]) -> Callable[..., Network]:
-    """Register `variant(n_leads, n_classes, **config)` under its own name."""
+    """Register `variant(n_channels, n_classes, **config)` under its own name."""
     _MODELS[variant.__name__] = variant
     return variant
 
@@ -47,26 +47,26 @@ def describe_model(name: str) -> str:
 
 
 def create_model(
-    name: str, n_leads: int, n_classes: int, *, pretrained: str | Path | None = None, **config: Any
+    name: str, n_channels: int, n_classes: int, *, pretrained: str | Path | None = None, **config: Any
 ) -> Network:
-    """Build a network by name: input `(batch, n_leads, samples)`, output logits `(batch, n_classes)`.
+    """Build a network by name: input `(batch, n_channels, samples)`, output logits `(batch, n_classes)`.
 
     `config` goes to the network's class. `pretrained` is a file of weights: a checkpoint of a training run, or a state
     dict that `torch.save` wrote. All weights are taken, strictly; a head of another number of classes is made anew.
     Raises `ModelError` for an unknown name or option, and for weights that are not this network's.
 
-    >>> create_model("oscnn", n_leads=12, n_classes=6, largest_kernel=89)  # doctest: +ELLIPSIS
+    >>> create_model("oscnn", n_channels=12, n_classes=6, largest_kernel=89)  # doctest: +ELLIPSIS
     OSCNN(...
     """
     variant = _variant(name)
-    for what, count in (("n_leads", n_leads), ("n_classes", n_classes)):
+    for what, count in (("n_channels", n_channels), ("n_classes", n_classes)):
         if count < 1:
             raise ModelError(f"{name}: {what} is {count}; expected at least 1")
     cls = inspect.get_annotations(variant, eval_str=True)["return"]
     known = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
     if unknown := sorted(set(config) - set(known)):
         raise ModelError(f"{name} has no option {', '.join(unknown)}; it takes {', '.join(known)}")
-    network = variant(n_leads, n_classes, **config)
+    network = variant(n_channels, n_classes, **config)
     if pretrained is not None:
         load_weights(network, pretrained)
     return network

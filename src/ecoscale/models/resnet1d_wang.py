@@ -29,11 +29,11 @@ class BasicBlock(nn.Module):
 
 
 class ResNet1dWang(Network):
-    """resnet1d_wang: `(batch, n_leads, samples)` to logits `(batch, n_classes)`, for any length.
+    """resnet1d_wang: `(batch, n_channels, samples)` to logits `(batch, n_classes)`, for any length.
 
     Parameters
     ----------
-    n_leads, n_classes
+    n_channels, n_classes
         Channels in, logits out.
     width
         Channels throughout.
@@ -41,10 +41,10 @@ class ResNet1dWang(Network):
         Before the last layer; half of it before the one before.
     """
 
-    def __init__(self, n_leads: int, n_classes: int, *, width: int = 128, dropout: float = 0.5) -> None:
+    def __init__(self, n_channels: int, n_classes: int, *, width: int = 128, dropout: float = 0.5) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            conv_norm(n_leads, width, 7), BasicBlock(width, 1), BasicBlock(width, 2), BasicBlock(width, 2)
+            conv_norm(n_channels, width, 7), BasicBlock(width, 1), BasicBlock(width, 2), BasicBlock(width, 2)
         )
         self.neck = BenchmarkHead(width, dropout)
         self.head = nn.Linear(self.neck.n_features, n_classes)
@@ -59,6 +59,6 @@ class ResNet1dWang(Network):
 
 
 @register_model
-def resnet1d_wang(n_leads: int, n_classes: int, **config) -> ResNet1dWang:
+def resnet1d_wang(n_channels: int, n_classes: int, **config) -> ResNet1dWang:
     """resnet1d_wang of the PTB-XL benchmark: three residual blocks of 128 channels."""
-    return ResNet1dWang(n_leads, n_classes, **config)
+    return ResNet1dWang(n_channels, n_classes, **config)

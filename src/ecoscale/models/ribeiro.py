@@ -63,11 +63,11 @@ class ResidualUnit(nn.Module):
 
 
 class RibeiroResNet(Network):
-    """The CODE study's network: `(batch, n_leads, samples)` to logits `(batch, n_classes)`, for any length.
+    """The CODE study's network: `(batch, n_channels, samples)` to logits `(batch, n_classes)`, for any length.
 
     Parameters
     ----------
-    n_leads, n_classes
+    n_channels, n_classes
         Channels in, logits out.
     widths
         Channels of the four units, in multiples of `width / 64`.
@@ -79,7 +79,7 @@ class RibeiroResNet(Network):
 
     def __init__(
         self,
-        n_leads: int,
+        n_channels: int,
         n_classes: int,
         *,
         widths: Sequence[int] = (128, 196, 256, 320),
@@ -87,7 +87,7 @@ class RibeiroResNet(Network):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        self.conv = SameConv(n_leads, width)
+        self.conv = SameConv(n_channels, width)
         self.norm = nn.BatchNorm1d(width)
         channels = [width, *(max(1, own * width // 64) for own in widths)]
         self.units = nn.ModuleList(ResidualUnit(before, own, dropout) for before, own in pairwise(channels))
@@ -116,6 +116,6 @@ def _spans(length: int) -> list[tuple[int, int]]:
 
 
 @register_model
-def ribeiro_resnet(n_leads: int, n_classes: int, **config) -> RibeiroResNet:
+def ribeiro_resnet(n_channels: int, n_classes: int, **config) -> RibeiroResNet:
     """The residual network of the CODE study (Ribeiro et al. 2020), made for 4,096 samples at 400 Hz."""
-    return RibeiroResNet(n_leads, n_classes, **config)
+    return RibeiroResNet(n_channels, n_classes, **config)

@@ -45,11 +45,11 @@ class Bottleneck(nn.Module):
 
 
 class XResNet1d(Network):
-    """xresnet1d: `(batch, n_leads, samples)` to logits `(batch, n_classes)`, for any length of at least 2 samples.
+    """xresnet1d: `(batch, n_channels, samples)` to logits `(batch, n_classes)`, for any length.
 
     Parameters
     ----------
-    n_leads, n_classes
+    n_channels, n_classes
         Channels in, logits out.
     depths
         Blocks in each stage; every stage but the first halves the length.
@@ -59,11 +59,9 @@ class XResNet1d(Network):
         Before the last layer; half of it before the one before.
     """
 
-    minimum_samples = 2
-
     def __init__(
         self,
-        n_leads: int,
+        n_channels: int,
         n_classes: int,
         *,
         depths: Sequence[int] = (3, 4, 6, 3),
@@ -72,7 +70,7 @@ class XResNet1d(Network):
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            conv_norm(n_leads, 32, 5, stride=2),
+            conv_norm(n_channels, 32, 5, stride=2),
             conv_norm(32, 32, 5),
             conv_norm(32, 64, 5),
             nn.MaxPool1d(3, stride=2, padding=1),
@@ -104,12 +102,12 @@ class XResNet1d(Network):
 
 
 @register_model
-def xresnet1d50(n_leads: int, n_classes: int, **config) -> XResNet1d:
+def xresnet1d50(n_channels: int, n_classes: int, **config) -> XResNet1d:
     """xresnet1d50 of the PTB-XL benchmark: 16 bottleneck blocks of width 64."""
-    return XResNet1d(n_leads, n_classes, **config)
+    return XResNet1d(n_channels, n_classes, **config)
 
 
 @register_model
-def xresnet1d101(n_leads: int, n_classes: int, **config) -> XResNet1d:
+def xresnet1d101(n_channels: int, n_classes: int, **config) -> XResNet1d:
     """xresnet1d101, the best of the PTB-XL benchmark: 33 bottleneck blocks of width 64."""
-    return XResNet1d(n_leads, n_classes, **{"depths": (3, 4, 23, 3), **config})
+    return XResNet1d(n_channels, n_classes, **{"depths": (3, 4, 23, 3), **config})

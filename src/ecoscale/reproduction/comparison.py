@@ -139,10 +139,10 @@ def compare(
 
 def recipe_cost(recipe: Recipe) -> Complexity:
     """Parameters and MACs of a recipe's network on its window, without memory for it."""
-    leads, window = recipe.preparation.n_channels, recipe.preparation.window
+    channels, window = recipe.preparation.n_channels, recipe.preparation.window
     with torch.device("meta"):
-        network = create_model(recipe.model.name, leads, len(recipe.findings), **recipe.model.config)
-    return measure_complexity(network, leads, window)
+        network = create_model(recipe.model.name, channels, len(recipe.findings), **recipe.model.config)
+    return measure_complexity(network, channels, window)
 
 
 def _finished(protocol: Protocol, folder: Path, network: str) -> list[Run]:

@@ -21,9 +21,23 @@ WARP_KNOTS = 5
 """Places over the window where the local speed of time is drawn."""
 
 
-def augment(x: Tensor, options: Augmentation, rate: float, generator: torch.Generator) -> Tensor:
-    """Changed signals `(batch, leads, samples)`, mV in and out; fewer samples if the recipe trains on excerpts."""
-    batch, leads, samples = x.shape
+def augment(
+    x: Tensor,
+    options: Augmentation,
+    rate: float,
+    generator: torch.Generator,
+    deviation: float | Tensor | None = None,
+) -> Tensor:
+    """Changed signals `(batch, channels, samples)`, mV in and out; fewer samples if the recipe trains on excerpts.
+
+    Of other signals than ECGs, `deviation` is the training data's standard deviation, one number or `(channels, 1)`.
+    Amplitudes are then in units of it, and every change is one about each record's own mean in each channel: what is
+    taken out leaves that, and a gain does not move it.
+    """
+    if deviation is not None:
+        level = x.mean(dim=-1, keepdim=True)
+        return augment((x - level) / deviation, options, rate, generator) * deviation + level
+    batch, channels, samples = x.shape
 
     # Drawn where the generator lives, so that a run on an accelerator sees the same changes.
     def normal(*shape: int) -> Tensor:
@@ -38,22 +52,22 @@ def augment(x: Tensor, options: Augmentation, rate: float, generator: torch.Gene
     if options.time_warp:
         x = _time_warp(x, options.time_warp, normal)
     if options.gain or options.lead_gain:
-        x = x * torch.exp(normal(batch, 1, 1) * options.gain + normal(batch, leads, 1) * options.lead_gain)
+        x = x * torch.exp(normal(batch, 1, 1) * options.gain + normal(batch, channels, 1) * options.lead_gain)
     if options.noise:
-        x = x + normal(batch, leads, samples) * uniform(batch, 1, 1) * options.noise
+        x = x + normal(batch, channels, samples) * uniform(batch, 1, 1) * options.noise
     if options.wander:
         time = torch.arange(samples, device=x.device) / rate
-        phase = 2 * math.pi * ((0.5 + 0.5 * uniform(batch, 1, 1)) * time + uniform(batch, leads, 1))
-        x = x + torch.sin(phase) * uniform(batch, leads, 1) * options.wander
+        phase = 2 * math.pi * ((0.5 + 0.5 * uniform(batch, 1, 1)) * time + uniform(batch, channels, 1))
+        x = x + torch.sin(phase) * uniform(batch, channels, 1) * options.wander
     if options.lead_dropout:
-        x = x * (uniform(batch, leads, 1) >= options.lead_dropout)
+        x = x * (uniform(batch, channels, 1) >= options.lead_dropout)
     if options.crop:
         x = _crop(x, options, uniform)
     return x
 
 
 def mix(x: Tensor, targets: Tensor, options: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Each record mixed with another of the batch: signals `(batch, leads, samples)`, targets `(batch, findings)`.
+    """Each record mixed with another of the batch: signals `(batch, channels, samples)`, targets `(batch, findings)`.
 
     `mixup` is a weighted sum of the two whole signals (Zhang et al. 2018, arXiv 1710.09412), its weight drawn anew for
     each record; `cutmix` puts a span of the other one in (Yun et al. 2019, arXiv 1905.04899, in one dimension). Targets
@@ -96,23 +110,23 @@ def _time_warp(x: Tensor, sigma: float, normal: Callable[..., Tensor]) -> Tensor
 
     The mean heart rate over the window stays, so that no label of a rate turns false.
     """
-    batch, leads, samples = x.shape
+    batch, channels, samples = x.shape
     speed = torch.exp(sigma * normal(batch, 1, WARP_KNOTS))
     speed = interpolate(speed, samples - 1, mode="linear", align_corners=True)[:, 0]
     place = torch.nn.functional.pad(speed.cumsum(dim=1), (1, 0))
     place = place / place[:, -1:] * (samples - 1)
     below = place.floor().long().clamp(max=samples - 2)
     share = (place - below)[:, None, :]
-    left = below[:, None, :].expand(batch, leads, samples)
+    left = below[:, None, :].expand(batch, channels, samples)
     return torch.gather(x, 2, left) * (1 - share) + torch.gather(x, 2, left + 1) * share
 
 
 def _excerpt(x: Tensor, length: int, uniform: Callable[..., Tensor]) -> Tensor:
-    """A part of each record, `(batch, leads, length)`, from a random place."""
-    batch, leads, samples = x.shape
+    """A part of each record, `(batch, channels, length)`, from a random place."""
+    batch, channels, samples = x.shape
     first = (uniform(batch) * (samples - length + 1)).long()
     index = first[:, None] + torch.arange(length, device=x.device)
-    return torch.gather(x, 2, index[:, None].expand(batch, leads, length))
+    return torch.gather(x, 2, index[:, None].expand(batch, channels, length))
 
 
 def _crop(x: Tensor, options: Augmentation, uniform: Callable[..., Tensor]) -> Tensor:

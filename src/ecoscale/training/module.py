@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from ecoscale.evaluation import macro_auroc
 from ecoscale.models import create_model
 from ecoscale.training.augmentation import augment, mix
-from ecoscale.training.data import standardised
+from ecoscale.training.data import column_of, standardised
 from ecoscale.training.distributed import gathered, mean, weight_of_share
-from ecoscale.training.losses import masked_loss
+from ecoscale.training.losses import masked_cross_entropy, masked_loss
 from ecoscale.training.optimised import OptimisedModule
 from ecoscale.training.pretrained import load_pretrained
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class TrainingModule(OptimisedModule):
     """Trains the recipe's network on signals in mV; `preparation` carries the scale of the training data.
 
-    `class_weights` `(findings,)` weigh the presences, where the recipe's loss asks for it.
+    `class_weights` `(findings,)` weigh the presences, or the classes, where the recipe's loss asks for it.
     """
 
     def __init__(self, recipe: Recipe, preparation: Preparation, class_weights: Tensor | None = None) -> None:
@@ -62,7 +62,8 @@ class TrainingModule(OptimisedModule):
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The findings' loss, and the auxiliary codes' with its weight; its mean over processes is the batch's."""
         n, options = self.n_findings, self.recipe.loss
-        loss = masked_loss(logits[:, :n], targets[:, :n], options, self.class_weights)
+        of_findings = masked_cross_entropy if self.recipe.single_label else masked_loss
+        loss = of_findings(logits[:, :n], targets[:, :n], options, self.class_weights)
         loss = loss * weight_of_share(targets[:, :n] >= 0)
         if self.recipe.auxiliary is None:
             return loss
@@ -79,7 +80,13 @@ class TrainingModule(OptimisedModule):
         signals, targets = batch
         seed = _seed(self.recipe.seed, self.current_epoch, batch_index, rank=self.global_rank)
         generator = torch.Generator().manual_seed(seed)
-        signals = augment(signals, self.recipe.augmentation, self.preparation.rate, generator)
+        signals = augment(
+            signals,
+            self.recipe.augmentation,
+            self.preparation.rate,
+            generator,
+            None if self.preparation.is_ecg else column_of(self.preparation.scale, signals),
+        )
         signals, targets = mix(signals, targets, self.recipe.augmentation, generator)
         loss = self._loss(self.network(standardised(signals, self.preparation)).float(), targets)
         # Batches count alike: they differ by an exam at most, and Lightning's mean over processes rounds their sizes.
@@ -95,15 +102,22 @@ class TrainingModule(OptimisedModule):
         self._validated.append((logits[:, : self.n_findings], labels[:, : self.n_findings]))
 
     def on_validation_epoch_end(self) -> None:
-        """Loss and macro AUROC over the validation part."""
+        """Loss and macro AUROC over the validation part; with single labels the accuracy too."""
         everyones = gathered([(logits.cpu(), labels.cpu()) for logits, labels in self._validated])
         self._validated.clear()
         # Each process has its part of every batch: in the order of the batches, and in each in that of the processes.
         parts = [part for parts in zip(*everyones, strict=True) for part in parts]
         logits, labels = (torch.cat(column) for column in zip(*parts, strict=True))
         self.validation_logits = logits.numpy()
-        self.log("val_loss", float(masked_loss(logits, labels)), prog_bar=True, sync_dist=True)
-        score = float(macro_auroc(labels.numpy(), logits.sigmoid().numpy()))
+        if self.recipe.single_label:
+            loss, probabilities = masked_cross_entropy(logits, labels), logits.double().softmax(dim=1)
+            known = (labels >= 0).all(dim=1)
+            right = labels[known].argmax(dim=1) == logits[known].argmax(dim=1)
+            self.log("val_accuracy", float(right.double().mean()), prog_bar=True, sync_dist=True)
+        else:
+            loss, probabilities = masked_loss(logits, labels), logits.sigmoid()
+        self.log("val_loss", float(loss), prog_bar=True, sync_dist=True)
+        score = float(macro_auroc(labels.numpy(), probabilities.numpy()))
         self.log("val_macro_auroc", score, prog_bar=True, sync_dist=True)
 
 

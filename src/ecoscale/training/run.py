@@ -9,11 +9,15 @@ teachers said, where there are any), and `logs/` for TensorBoard and CSV.
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import logging
+import signal
+import threading
 import time
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +30,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.layer_sync import LayerSync, TorchSyncBatchNorm
 
 from ecoscale.datasets.processes import silent
+from ecoscale.datasets.remote import local_folder
+from ecoscale.datasets.store import is_store
 from ecoscale.errors import RecipeError
 from ecoscale.preparation import Preparation
 from ecoscale.training.batch_norm import ShareBatchNorm
@@ -33,7 +39,7 @@ from ecoscale.training.data import ECGData
 from ecoscale.training.distillation import teach
 from ecoscale.training.distributed import Processes, launch, this_process
 from ecoscale.training.environment import describe_environment
-from ecoscale.training.losses import class_weights
+from ecoscale.training.losses import class_weights, single_label_weights
 from ecoscale.training.module import TrainingModule
 from ecoscale.training.pretrained import open_pretrained
 from ecoscale.training.recipe import Recipe
@@ -41,7 +47,6 @@ from ecoscale.training.resources import LoaderClock, Resources, refuse_what_the_
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from ecoscale.datasets.processes import Progress
     from ecoscale.training.distributed import Accelerator
@@ -139,10 +144,11 @@ class Run:
 
 def train(
     recipe: Recipe,
-    directories: Mapping[str, Path],
+    directories: Mapping[str, str | Path],
     folder: Path,
     *,
     stores: Path | None = None,
+    cache: Path | None = None,
     resume: bool = False,
     progress: Progress = silent,
     show_progress: bool = True,
@@ -152,9 +158,11 @@ def train(
 ) -> Run:
     """Train a recipe into `folder`, or go on with the run that is there (`resume`).
 
-    `directories` says where each collection lies. `stores` holds the prepared signals (default: `stores` beside the
-    run). Checkpoints are written at the end of every epoch; all randomness is drawn from the seed and the epoch, so
-    that a run that was killed and resumed has the same history as an undisturbed one on the same processor.
+    `directories` says where each collection, or its prepared store, lies: a folder, or a URL. What lies at a URL is
+    copied once to each machine, into `cache` (`ecoscale.storage.local_copy`). `stores` holds the prepared signals
+    (default: `stores` beside the run). Checkpoints are written at the end of every epoch; all randomness is drawn from
+    the seed and the epoch, so that a run that was killed and resumed has the same history as an undisturbed one on the
+    same processor.
 
     With several `devices` (of each of so many `nodes`), as many processes share every batch. torchrun or SLURM start
     them; where neither did, this process runs the command that it was started with once for each device, and waits.
@@ -165,28 +173,34 @@ def train(
     run = Run(folder)
     process = this_process(devices, nodes)
     if process is None:
-        _refuse_another_run(run, recipe, resume)
+        refuse_another_run(run, recipe, resume)
         refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
         launch(devices)
         return run
     # Lightning's remarks on devices, restored paths and its other products; its warnings stay.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(recipe.seed, verbose=False)
-    with process.first_before_others():
+
+    @functools.cache
+    def at_hand() -> dict[str, Path]:
+        return {name: _at_hand(name, place, cache, nodes, progress) for name, place in directories.items()}
+
+    with process.first_before_others(meanwhile=at_hand):
         if process.first:
-            _refuse_another_run(run, recipe, resume)
+            refuse_another_run(run, recipe, resume)
             refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
         # Before the minutes that preparing the data may take.
         fresh = run.last_checkpoint is None
         begins = open_pretrained(recipe.model.pretrained) if fresh and recipe.model.pretrained is not None else None
-        data = ECGData(recipe, directories, stores or folder.parent / "stores", progress)
+        data = ECGData(recipe, at_hand(), stores or folder.parent / "stores", progress)
         started = resume or not process.first
         preparation = run.preparation if started else recipe.preparation
         if not started and (begins is None or begins.preparation is None):
-            mean, scale = data.statistics()
-            preparation = preparation.model_copy(update={"mean": round(mean, 6), "scale": round(scale, 6)})
+            mean, scale = (_rounded(value, preparation) for value in data.statistics())
+            preparation = preparation.model_copy(update={"mean": mean, "scale": scale})
         cap = recipe.loss.largest_class_weight
-        module = TrainingModule(recipe, preparation, None if cap is None else class_weights(data.training_labels, cap))
+        weigh = single_label_weights if recipe.single_label else class_weights
+        module = TrainingModule(recipe, preparation, None if cap is None else weigh(data.training_labels, cap))
         if begins is not None:
             module.begin_from(begins)
         if not started:
@@ -203,6 +217,7 @@ def train(
         LearningRateMonitor("epoch"),
         Resources(folder / "resources.json", clock, process.number),
         BestAndLast(folder, data),
+        SigtermAsBefore(),
     ]
     if recipe.optimisation.patience is not None:
         callbacks.append(Patience(recipe.optimisation.patience))
@@ -239,7 +254,27 @@ def train(
     return run
 
 
-def _refuse_another_run(run: Run, recipe: Recipe, resume: bool) -> None:
+def _at_hand(name: str, place: str | Path, cache: Path | None, nodes: int, progress: Progress) -> Path:
+    """The folder of a collection or a store on this machine."""
+    folder = local_folder(place, cache, progress)
+    if nodes > 1 and folder != Path(place) and not is_store(folder):
+        # Each machine's copy lies elsewhere, and a store depends on where its collection lies.
+        raise RecipeError(
+            f"{place}: several machines train on a prepared store; make one first: ecoscale prepare {name} {place} "
+            "--out URL"
+        )
+    return folder
+
+
+def _rounded(value: float | tuple[float, ...], preparation: Preparation) -> float | tuple[float, ...]:
+    """As it is stored: to a millionth of a millivolt, or to seven digits of another unit, which may be of any size."""
+    if isinstance(value, tuple):
+        return tuple([float(f"{each:.7g}") for each in value])
+    return round(value, 6) if preparation.is_ecg else float(f"{value:.7g}")
+
+
+def refuse_another_run(run: Run, recipe: Recipe, resume: bool) -> None:
+    """Raise `RecipeError` where a folder holds a run that is not to be gone on with, or none that is."""
     folder = run.folder
     started = (folder / "recipe.yaml").exists()
     if started and not resume:
@@ -314,7 +349,7 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Add the epoch's row. The file is replaced whole, so that it is never half written."""
-        names = ("train_loss", "val_loss", MONITORED)
+        names = ["train_loss", "val_loss", MONITORED, *({"val_accuracy"} & trainer.callback_metrics.keys())]
         scores = {name: float(trainer.callback_metrics[name]) for name in names}
         self.rows.append({"epoch": pl_module.current_epoch, **scores, "seconds": time.perf_counter() - self._began})
         if not trainer.is_global_zero:
@@ -338,6 +373,22 @@ class Patience(EarlyStopping):
         super().on_train_start(trainer, pl_module)
         if self.wait_count >= self.patience:
             trainer.should_stop = True
+
+
+class SigtermAsBefore(Callback):
+    """Leaves SIGTERM what it was before the training: asked to end, a process ends at once, and not with status 0.
+
+    Lightning's handler ends it after the batch, as if it had succeeded; with several processes it also sends a message
+    of its own to the others, out of turn. A run has nothing to save between epochs.
+    """
+
+    def __init__(self) -> None:
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, *_: object, **__: object) -> None:
+        """Put the handler back that Lightning has just replaced."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)
 
 
 class BestAndLast(Checkpoint):
