@@ -83,7 +83,7 @@ class Fetched:
 
     def read(self) -> ECG:
         """Read it, with the errors of `read_ecg`, which name the URL."""
-        known = {"fewer_leads": False} | self.remote.options
+        known: dict[str, Any] = {"fewer_leads": False} | self.remote.options
         stated = {name: known.pop(name, None) for name in ("rate", "unit", "leads")}
         return read_file(self.copy, {"source": self.remote.url, "record": self.remote.record} | stated, **known)
 
