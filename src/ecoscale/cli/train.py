@@ -134,7 +134,7 @@ def train(
         nodes=nodes,
         accelerator=accelerator.value,
     )
-    best = max(run.history, key=lambda row: row["val_macro_auroc"])
+    best = max(run.history, key=training.rank_of)
     if run.resources:
         console.print(_resources(run.resources), markup=False, soft_wrap=True)
     following = f"ecoscale pack {folder} --out bundles/{loaded.name}"
