@@ -7,12 +7,19 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_example_runs_and_finds_what_it_made(capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    exec(compile(example, "README.md", "exec"), {})
+ECGS, SERIES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_example_of_ecgs_runs_and_finds_what_it_made(capsys):
+    exec(compile(ECGS, "README.md", "exec"), {})
     shown = capsys.readouterr().out
     assert re.search(r"^AF +0\.\d+ present$", shown, flags=re.MULTILINE)
     assert "not a diagnosis" in shown
+
+
+def test_the_example_of_series_runs_and_tells_the_classes(capsys):
+    exec(compile(SERIES, "README.md", "exec"), {})
+    assert float(capsys.readouterr().out) > 0.9
 
 
 def test_every_link_into_the_repository_leads_somewhere():
