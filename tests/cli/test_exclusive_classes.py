@@ -1,4 +1,4 @@
-"""A bundle of classes that exclude each other at the user's hands: one answer, no thresholds, wherever it is shown."""
+"""A bundle of classes that exclude each other in its user's hands: one answer and no thresholds, wherever shown."""
 
 import csv
 import json

@@ -152,7 +152,7 @@ def predict(
     from ecoscale.cli._results import write_results
     from ecoscale.inference import Classifier
     from ecoscale.results import earlier_run, measured_too
-    from ecoscale.sources import find_records, holds_prepared
+    from ecoscale.sources import fetched, find_records, holds_prepared
     from ecoscale.wording import reliability
 
     form = _format(format, output)
@@ -161,7 +161,7 @@ def predict(
         archive = Archive(out, engine, address, actors, part_size, resume, retry_failed)
     _check(form, output, report, archive is not None, resume=resume, retry_failed=retry_failed)
     _check_archive(archive, engine, format, output, report, batch_size, part_size, prevalence)
-    if holds_prepared(paths) and (measure or report is not None):
+    if (measure or report is not None) and holds_prepared(paths):
         raise typer.BadParameter(
             "a prepared store holds signals that are filtered and cut; name the recordings that it was made from",
             param_hint="--measure" if measure else "--report",
@@ -190,7 +190,7 @@ def predict(
         return find_records(paths, classifier.preparation, reading, tables=tables_wanted(options))
 
     if estimate and not known:
-        found = load().classify(recordings(), batch_size, workers)
+        found = load().classify(fetched(recordings()), batch_size, workers)
         shares = _estimate(classifier, found) | shares
         classifier = load(thresholds=thresholds, prevalence=shares)
     for correction in classifier.corrections.values():
@@ -216,7 +216,7 @@ def predict(
     show = (output is not None or not sys.stdout.isatty()) and progress_shown()
     todo = recordings() if file is None else (each for each in recordings() if not file.is_done(each))
     waiting, total = counted_ahead(todo) if show else (todo, None)
-    counted = tracked(classifier.classify(waiting, batch_size, workers), "classifying", total, show=show)
+    counted = tracked(classifier.classify(fetched(waiting), batch_size, workers), "classifying", total, show=show)
     names = [label.name for label in classifier.labels]
     told = {} if report is None else reliability(classifier)
     try:

@@ -86,7 +86,7 @@ def train(
     from rich.console import Console
 
     from ecoscale.cli._output import changes, console_on, pairs, recipe_changes, tracked
-    from ecoscale.datasets import open_collection
+    from ecoscale.datasets import Folder
     from ecoscale.datasets.processes import silent
     from ecoscale.errors import MissingExtraError
 
@@ -100,20 +100,21 @@ def train(
     console = Console(stderr=True, highlight=False, quiet=not speaks)
     progress = tracked if speaks and not quiet else silent
     directories: dict[str, str | Path] = dict(pairs(data or [], "--data", "NAME=FOLDER"))
-    own = source.is_dir() or source.suffix in TABLES
-    if own and directories:
-        raise typer.BadParameter(f"{source} holds the data itself; leave this out", param_hint="--data")
     draft = None
-    if own:
+    if source.is_dir() or source.suffix in TABLES:
+        if directories:
+            raise typer.BadParameter(f"{source} holds the data itself; leave this out", param_hint="--data")
         directories = {"folder": source}
         folder = out or Path("runs") / training.own_name(source)
-    if own and not resume:
-        draft = training.draft_recipe(open_collection(source, "folder"), folder, changes(change), progress=progress)
-        loaded = draft.recipe
-        _say_what_was_found(console, draft)
+        if resume:
+            loaded = training.load_recipe(folder / "recipe.yaml", **recipe_changes(change))
+        else:
+            draft = training.draft_recipe(Folder(source), folder, changes(change), progress=progress)
+            loaded = draft.recipe
+            _say_what_was_found(console, draft)
     else:
-        loaded = training.load_recipe(folder / "recipe.yaml" if own else source, **recipe_changes(change))
-        folder = folder if own else out or Path("runs") / loaded.name
+        loaded = training.load_recipe(source, **recipe_changes(change))
+        folder = out or Path("runs") / loaded.name
     if dry_run:
         console_on(sys.stdout).print(loaded.to_yaml(), end="", markup=False, soft_wrap=True)
         return
@@ -133,7 +134,7 @@ def train(
         nodes=nodes,
         accelerator=accelerator.value,
     )
-    best = max(run.history, key=lambda row: row["val_macro_auroc"])
+    best = max(run.history, key=training.rank_of)
     if run.resources:
         console.print(_resources(run.resources), markup=False, soft_wrap=True)
     following = f"ecoscale pack {folder} --out bundles/{loaded.name}"

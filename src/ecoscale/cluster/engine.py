@@ -79,6 +79,8 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
     """
     # What a hospital classifies is nobody's business: off, unless somebody has said otherwise.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Its C++ side writes warnings on what Ray Data does into the terminal.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
@@ -118,12 +120,12 @@ def classify_on_ray(parts: Sequence[Part], orders: WorkerOrders, pool: Pool) -> 
     import ray.data
     import ray.exceptions
 
-    context = ray.data.DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # what goes wrong with one part in Ray itself does not end the others
-    context.max_consecutive_actor_init_deaths = STARTS
-    context.execution_no_progress_timeout_s = -1  # machines of a cluster that grows may take longer than any part
-    with ray.data.DataContext.current(context):
+    with _settings(
+        enable_progress_bars=False,
+        max_errored_blocks=-1,  # what goes wrong with one part in Ray itself does not end the others
+        max_consecutive_actor_init_deaths=STARTS,
+        execution_no_progress_timeout_s=-1,  # machines of a cluster that grows may take longer than any part
+    ):
         rows = ray.data.from_items([asdict(part) for part in parts], override_num_blocks=len(parts)).map(
             cast("Any", _Actor),
             fn_constructor_args=(ray.put(orders),),
@@ -169,6 +171,22 @@ def _described(context: Any, *, is_own: bool) -> Cluster:
 
     url = context.dashboard_url
     return Cluster(f"http://{url}" if url else None, int(ray.cluster_resources().get("CPU", 0)), is_own)
+
+
+@contextmanager
+def _settings(**settings: Any) -> Iterator[None]:
+    """Ray Data's settings of this process while the block lasts."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    before = {name: getattr(context, name) for name in settings}
+    try:
+        for name, value in settings.items():
+            setattr(context, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(context, name, value)
 
 
 def _quieten() -> None:

@@ -15,7 +15,7 @@ from ecoscale.errors import EcoscaleError, FormatError, ResultsError
 from ecoscale.reading import ReadablePrepared, prepare_signal, to_read
 from ecoscale.result_rows import result_row
 from ecoscale.results import measured_too, parquet_schema, unicode_row
-from ecoscale.sources import from_row
+from ecoscale.sources import fetched, from_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,7 +115,7 @@ class PartClassifier:
         return len(failed), time.perf_counter() - began
 
     def _rows(self, records: Sequence[Readable]) -> Iterator[dict[str, Any]]:
-        results = self._classifier.classify(records, self._reading.batch_size, self._reading.workers)
+        results = self._classifier.classify(fetched(records), self._reading.batch_size, self._reading.workers)
         for result in measured_too(results) if self._reading.measured else results:
             yield unicode_row(result_row(result))
 

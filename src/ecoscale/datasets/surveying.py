@@ -166,4 +166,4 @@ def _outline(recording: Recording) -> Outline | str:
             float(row[known].std()) if (known := ~np.isnan(row)).any() and np.ptp(row[known]) > 0 else 0.0
             for row in samples
         )
-    return Outline(signal.channels, signal.units, signal.rate, signal.n_samples, deviations, missing)
+    return Outline(signal.channels, tuple(signal.units), signal.rate, signal.n_samples, deviations, missing)

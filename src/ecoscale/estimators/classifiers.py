@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -78,7 +78,8 @@ class _ScikitLearnClassifier(ClassifierMixin, SeriesClassifier, BaseEstimator):
                 return [_array(case[None] if np.ndim(case) == 1 else case) for case in X]
             return _array(X)
         if reset or "n_features_in_" in fitted:
-            columns: Any = validate_data(self, X, reset=reset, dtype=_TYPES)
+            # scikit-learn names a text as what X is by default.
+            columns: Any = validate_data(self, cast("Any", X), reset=reset, dtype=_TYPES)
             return columns[:, None, :]
         return _array(X)[:, None, :]
 

@@ -157,6 +157,9 @@ def _at(
     if content is Content.HDF5:
         yield from _exams(path, named=True)
         return
+    if content is Content.PARQUET:
+        yield from _parquet(path, named=True)
+        return
     if content in UNMARKED or content is None:
         if header := wfdb_header.header_beside(path):
             path = header
@@ -174,6 +177,8 @@ def _in_folder(path: Path, tables: bool | Dialect) -> Iterator[Recording]:
         yield from _exams(path, named=False)
     elif content is Content.ARCHIVE and not wfdb_header.header_beside(path):
         yield from _archived(path, tables, named=False)
+    elif content is Content.PARQUET:
+        yield from _parquet(path, named=False)
     elif (
         # A header that is not valid, empty or unreadable is yielded for its error's sake.
         content is Content.WFDB_HEADER
@@ -181,7 +186,6 @@ def _in_folder(path: Path, tables: bool | Dialect) -> Iterator[Recording]:
         or content in SAMPLED
         or content in (Content.AECG, Content.MUSE, Content.PHILIPS)
         or (content is Content.DICOM and dicom.may_hold_waveform(head))
-        or (content is Content.PARQUET and parquet.is_recording(path))
         or (content is Content.FHIR and fhir.may_hold_signal(path))
         or (content is Content.JSON and json_signal.may_hold_signal(path))
         or (tables is True and content is Content.NPY)
@@ -269,6 +273,19 @@ def _archived(path: Path, tables: bool | Dialect, *, named: bool) -> Iterator[Re
     if len(members) > 1:
         yield from (Recording(path, member) for member in members)
     elif members or named:
+        yield Recording(path)
+
+
+def _parquet(path: Path, *, named: bool) -> Iterator[Recording]:
+    try:
+        from ecoscale.formats.parquet_records import open_records
+
+        records = open_records(path)
+    except Exception:  # pyarrow's have several parents, and it may not be there
+        records = None
+    if records is not None:
+        yield from (Recording(path, record) for record in records.records)
+    elif named or parquet.is_recording(path):
         yield Recording(path)
 
 

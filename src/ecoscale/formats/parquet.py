@@ -1,4 +1,7 @@
-"""ECGs in Parquet: a column for each lead; rate, unit and notes in the schema's metadata, or else given."""
+"""ECGs in Parquet: a column for each lead; rate, unit and notes in the schema's metadata, or else given.
+
+A file whose columns of leads are lists holds many: `ecoscale.formats.parquet_records`.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +64,18 @@ def read(
 
     Raises `FormatError` without either, or for a file that is no table of numbers; `MissingExtraError` without pyarrow.
     """
-    refuse_record(record, source)
-    with _opened(path, source) as file:
-        return _read(file, path.stat().st_size, source, rate, unit, leads, fewer_leads)
+    from ecoscale.formats.parquet_records import is_of_records, open_records
+
+    if record is None:
+        with _opened(path, source) as file:
+            if not is_of_records(file.schema_arrow):
+                return _read(file, path.stat().st_size, source, rate, unit, leads, fewer_leads)
+    with _explained(source):
+        records = open_records(path)
+        if records is None:
+            refuse_record(record, source)
+            raise FormatError(f"{source}: changed while it was read; try again")
+        return records.read(record, source=source, rate=rate, unit=unit, leads=leads, fewer_leads=fewer_leads)
 
 
 def stated(path: Path, source: str) -> Stated:
@@ -76,7 +88,7 @@ def stated(path: Path, source: str) -> Stated:
 
     with _opened(path, source) as file:
         names, n_rows = file.schema_arrow.names, file.metadata.num_rows
-        about = _stated(file.schema_arrow.metadata or {}, source)
+        about = stated_metadata(file.schema_arrow.metadata or {}, source)
     unit, rate = about.get("unit"), about.get("rate")
     units = None if unit is None else (str(unit),)
     found = named_columns(names, lambda place: column(names[place]), n_rows, source, units)
@@ -88,15 +100,22 @@ def stated(path: Path, source: str) -> Stated:
 @contextmanager
 def _opened(path: Path, source: str) -> Iterator[Any]:
     """The file by pyarrow, whose errors become `FormatError`s."""
-    try:
+    with _explained(source):
         import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError("reading Parquet", "pyarrow", "formats") from None
-    try:
+
         with pyarrow.parquet.ParquetFile(path) as file:
             yield file
+
+
+@contextmanager
+def _explained(source: str) -> Iterator[None]:
+    """Errors of pyarrow's as `FormatError`s, its absence as a `MissingExtraError`."""
+    try:
+        yield
     except EcoscaleError:
         raise
+    except ImportError:
+        raise MissingExtraError("reading Parquet", "pyarrow", "formats") from None
     except Exception as error:  # pyarrow's have several parents
         raise FormatError(
             f"{source}: the Parquet file cannot be read ({type(error).__name__}: {error}). Is it whole?"
@@ -113,7 +132,7 @@ def _read(
     fewer_leads: bool,
 ) -> ECG:
     schema = file.schema_arrow
-    about = _stated(schema.metadata or {}, source)
+    about = stated_metadata(schema.metadata or {}, source)
     found = name_channels(schema.names, leads, source)
     wanted = [name for name, lead in zip(schema.names, found, strict=True) if lead]
     if not wanted:
@@ -169,7 +188,8 @@ def _rows(file: Any, wanted: list[str]) -> NDArray:
     return np.stack([table[name].to_numpy() for name in wanted])
 
 
-def _stated(metadata: dict[bytes, bytes], source: str) -> dict[str, Any]:
+def stated_metadata(metadata: dict[bytes, bytes], source: str) -> dict[str, Any]:
+    """What a schema's metadata say of an ECG, or of all those in the file. Raises `FormatError` if it is no object."""
     try:
         about = json.loads(metadata.get(KEY.encode(), b"{}"))
     except ValueError:

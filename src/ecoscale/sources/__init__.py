@@ -4,6 +4,6 @@ A record here is a small description that can be written down and read again on 
 they are asked for. Nothing here knows of networks or results.
 """
 
-from ecoscale.sources.find import find_records, from_row, holds_prepared, to_row
+from ecoscale.sources.find import fetched, find_records, from_row, holds_prepared, to_row
 
-__all__ = ["find_records", "from_row", "holds_prepared", "to_row"]
+__all__ = ["fetched", "find_records", "from_row", "holds_prepared", "to_row"]

@@ -11,6 +11,7 @@ from scipy.special import expit, softmax
 from ecoscale.errors import RecipeError
 from ecoscale.evaluation import paired_difference
 from ecoscale.evaluation.plots import in_style
+from ecoscale.training.run import rank_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ def draw_curves(runs: Sequence[Run], path: Path) -> None:
             colour = _COLOURS[position % len(_COLOURS)]
             line = _LINES[position // len(_COLOURS) % len(_LINES)]
             epochs = [row["epoch"] for row in run.history]
-            best = int(np.argmax([row["val_macro_auroc"] for row in run.history]))
+            best = run.history.index(max(run.history, key=rank_of))
             for axes, name in zip(panels, CURVES, strict=True):
                 values = [row[name] for row in run.history]
                 axes.plot(epochs, values, color=colour, linestyle=line, linewidth=1.5, label=run.folder.name)

@@ -252,16 +252,16 @@ def _optimisation(n_training: int) -> dict[str, Any]:
 
 def _parts(seen: Survey, findings: Sequence[str], seed: int) -> tuple[dict[str, str], bool]:
     """The part of each readable record with a label; and whether the table's folds say so."""
-    records = seen.collection.records
+    table = seen.collection.records
     labels = seen.collection.labels(findings)
     labelled = labels == PRESENT if seen.collection.single_label else labels != UNKNOWN
-    usable = records.index.isin(list(seen.outlines)) & labelled.any(axis=1)
-    records, labels = records[usable], labels[usable]
+    usable = np.flatnonzero(table.index.isin(list(seen.outlines)) & labelled.any(axis=1))
+    records, labels = table.iloc[usable], labels[usable]
     folds = sorted(records["fold"].unique().tolist())
     if len(folds) > 1:
         held_out, validation = (folds[-1], folds[-2]) if len(folds) > 2 else (None, folds[-1])
         names = {validation: VALIDATION} | ({} if held_out is None else {held_out: TEST})
-        parts = {record: names.get(fold, TRAIN) for record, fold in records["fold"].items()}
+        parts = {str(record): names.get(fold, TRAIN) for record, fold in records["fold"].items()}
         if shared := splits.shared_patients(records, parts):
             patient, theirs = next(iter(shared.items()))
             raise DatasetError(
@@ -292,7 +292,9 @@ def _data(collection: Folder, parts: Mapping[str, str], stored: Path | None) -> 
         part: [
             {
                 "collection": collection.name,
-                "folds": sorted({int(folds[record]) for record, own in parts.items() if own == part}),
+                "folds": sorted(
+                    set(folds[[record for record, own in parts.items() if own == part]].astype(int).tolist())
+                ),
             }
         ]
         for part in (TRAIN, VALIDATION)

@@ -327,6 +327,15 @@ def _write_start(
     (folder / "recipe.yaml").write_text(recipe.to_yaml())
 
 
+def rank_of(epoch: Mapping[str, float]) -> tuple[float, float]:
+    """By which the best epoch is the greatest: the score, and of equal ones the lower loss.
+
+    Where classes are easily told apart or few records choose, an epoch that hardly knows them may rank them as well as
+    the last, but not give them their probabilities.
+    """
+    return epoch[MONITORED], -epoch["val_loss"]
+
+
 class History(Callback):
     """One row an epoch in a CSV file. Rows travel in the checkpoint, so that a resumed run goes on with them."""
 
@@ -399,7 +408,7 @@ class BestAndLast(Checkpoint):
 
     def __init__(self, folder: Path, data: ECGData) -> None:
         self.folder = folder
-        self.best = -np.inf
+        self.best = (-np.inf, -np.inf)
         self.about = {
             "labels": data.validation_labels,
             "records": np.concatenate([part.records for part in data.validation]),
@@ -408,20 +417,20 @@ class BestAndLast(Checkpoint):
         }
 
     def state_dict(self) -> dict:
-        """The best score so far."""
-        return {"best": float(self.best)}
+        """The rank of the best epoch so far."""
+        return {"best": self.best[0], "best_loss": -self.best[1]}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Take up the best score."""
-        self.best = state_dict["best"]
+        """Take up the rank of the best epoch; checkpoints from before losses counted hold none."""
+        self.best = (state_dict["best"], -state_dict.get("best_loss", -np.inf))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write what this epoch calls for. Lightning puts checkpoints last, after the history's row."""
         if not isinstance(pl_module, TrainingModule) or pl_module.validation_logits is None:
             raise TypeError("BestAndLast follows a TrainingModule that has been validated")
-        score = float(trainer.callback_metrics[MONITORED])
-        if score > self.best:
-            self.best = score
+        rank = rank_of({name: float(trainer.callback_metrics[name]) for name in (MONITORED, "val_loss")})
+        if rank > self.best:
+            self.best = rank
             if trainer.is_global_zero:
                 partial = self.folder / "validation.partial.npz"
                 np.savez_compressed(partial, logits=pl_module.validation_logits, **self.about)
