@@ -27,7 +27,6 @@ def classifier(tmp_path_factory):
         {
             "name": "wrist",
             "findings": list(KINDS),
-            "single_label": True,
             "model": {"name": "fcn", "config": {"width": 8}},
             "preparation": {
                 "rate": RATE,
@@ -41,7 +40,7 @@ def classifier(tmp_path_factory):
                 "validation": [{"collection": "folder", "share": [0.7, 1]}],
             },
             "augmentation": {"noise": 0.1, "wander": 0.2, "lead_dropout": 0.1, "crop": 0.2},
-            "optimisation": {"epochs": 40, "batch_size": 8, "learning_rate": 0.01},
+            "optimisation": {"epochs": 4, "batch_size": 8, "learning_rate": 0.01},
         },
         "the recipe",
     )
