@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ecoscale.bundle import Bundle
     from ecoscale.training import Recipe, Run
+    from object_storage import Bucket, ObjectStorage
     from publisher import Publisher
 
 
@@ -40,6 +41,23 @@ def publisher(monkeypatch) -> Iterator[Publisher]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Publisher() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def object_storage() -> Iterator[ObjectStorage]:
+    """An S3 server on this machine."""
+    from object_storage import ObjectStorage
+
+    with ObjectStorage() as started:
+        yield started
+
+
+@pytest.fixture
+def bucket(object_storage, monkeypatch) -> Bucket:
+    """An empty bucket of that server, which this process is signed in to."""
+    for name, value in object_storage.environment.items():
+        monkeypatch.setenv(name, value)
+    return object_storage.bucket()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ecoscale.datasets import open_collection
     from ecoscale.ecg import ECG
     from ecoscale.errors import EcoscaleError
-    from ecoscale.formats import find_recordings, read_ecg
+    from ecoscale.formats import find_recordings, read_ecg, read_signal
     from ecoscale.inference import Classifier
     from ecoscale.models import create_model, list_models
     from ecoscale.preparation import Preparation
@@ -35,6 +35,7 @@ _HOME = {
     "list_models": "ecoscale.models",
     "open_collection": "ecoscale.datasets",
     "read_ecg": "ecoscale.formats",
+    "read_signal": "ecoscale.formats",
 }
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "list_models",
     "open_collection",
     "read_ecg",
+    "read_signal",
 ]
 
 

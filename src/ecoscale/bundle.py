@@ -257,6 +257,17 @@ class Bundle:
         """The network's weights as it was trained (`ecoscale.models`); None in a bundle without them."""
         return self.path / WEIGHTS if WEIGHTS in self.manifest.files else None
 
+    def require_ecg(self, what: str) -> None:
+        """Raise `BundleError` for `what` is of ECGs alone, where the bundle reads another signal."""
+        preparation = self.manifest.preparation
+        if not preparation.is_ecg:
+            pairs = zip(preparation.channels, preparation.units, strict=True)
+            channels = ", ".join(f"{channel} in {unit or 'no unit'}" for channel, unit in pairs)
+            raise BundleError(
+                f"{self.title} reads {channels}; {what} is of ECGs alone (leads in mV): ecoscale predict and timeline "
+                "classify any signal"
+            )
+
     def self_test(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Input `(batch, channels, samples)` and the logits `(batch, findings)` that it must give.
 

@@ -33,6 +33,10 @@ class DatasetError(EcoscaleError):
     """A collection's files or labels are not as its publisher describes them."""
 
 
+class StorageError(EcoscaleError):
+    """Something at a URL cannot be had or written."""
+
+
 class RecipeError(EcoscaleError):
     """A training recipe asks for something that does not exist or contradicts itself."""
 
@@ -51,6 +55,10 @@ class BundleError(EcoscaleError):
 
 class ResultsError(EcoscaleError):
     """A file of results was made by another run, or by one that was interrupted and can go on."""
+
+
+class ClusterError(EcoscaleError):
+    """A cluster cannot be reached, or its machines cannot do the work."""
 
 
 class MissingExtraError(EcoscaleError, ImportError):

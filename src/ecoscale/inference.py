@@ -1,4 +1,4 @@
-"""A bundle in use: ECG in, findings out, with numpy and onnxruntime only."""
+"""A bundle in use: a signal in, findings out, with numpy and onnxruntime only."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from ecoscale.bundle import Bundle
 from ecoscale.errors import BundleError
-from ecoscale.findings import DISCLAIMER
+from ecoscale.findings import DISCLAIMER, SIGNAL_DISCLAIMER
 from ecoscale.prevalence import corrected_probabilities, prevalence_corrections
-from ecoscale.reading import Failure, prepare_ecg, read_prepared
+from ecoscale.reading import Failure, prepare_signal, read_prepared
 from ecoscale.runtime import open_runtime
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ecoscale.bundle import Label
-    from ecoscale.ecg import ECG
     from ecoscale.measurements import Measurements
-    from ecoscale.reading import PreparedECG, Readable
+    from ecoscale.reading import PreparedSignal, Readable
     from ecoscale.runtime import Precision
+    from ecoscale.signal import Signal
 
 SELF_TEST_TOLERANCE = 1e-3
 """Largest difference of a self-test logit, absolute and relative: processors round sums in different orders."""
@@ -64,7 +64,7 @@ class FindingResult:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one ECG shows.
+    """What one recording shows.
 
     `measurements` stand beside the findings where they were asked for (`ecoscale.measurements.with_measurements`), and
     `disagreements` say where the two contradict each other.
@@ -115,7 +115,7 @@ class Prediction:
 
 
 class Classifier:
-    """Classifies ECGs with a bundle.
+    """Classifies recordings with a bundle: ECGs, or what other signals it reads.
 
     >>> classifier = Classifier.load()
     >>> prediction = classifier.predict(read_ecg("record.hea"))  # doctest: +SKIP
@@ -178,26 +178,31 @@ class Classifier:
         return f"{self.bundle.title} (bf16)" if self.runtime.precision == "bf16" else self.bundle.title
 
     def logits(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The network's output `(batch, findings)` for prepared windows `(batch, leads, samples)`."""
+        """The network's output `(batch, findings)` for prepared windows `(batch, channels, samples)`."""
         return self.runtime.logits(windows)
 
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Calibrated probabilities of logits `(batch, findings)`, not corrected for another prevalence."""
         return self.calibration.probabilities(logits)
 
-    def predict(self, ecg: ECG) -> Prediction:
-        """What one ECG shows. Raises `LeadError` if leads are missing that cannot be derived."""
-        return self.predict_batch([ecg])[0]
+    def predict(self, signal: Signal) -> Prediction:
+        """What one ECG, or other signal, shows.
 
-    def predict_batch(self, ecgs: Sequence[ECG]) -> list[Prediction]:
-        """What several ECGs show, their windows together in as few passes of the network as memory allows."""
-        return self.predict_prepared([prepare_ecg(ecg, self.preparation) for ecg in ecgs])
+        Raises `ChannelError` if channels are missing (leads of an ECG that cannot be derived), `SignalError` where
+        a channel's unit is another than the bundle reads, unless both are voltages.
+        """
+        return self.predict_batch([signal])[0]
+
+    def predict_batch(self, signals: Sequence[Signal]) -> list[Prediction]:
+        """What several signals show, their windows together in as few passes of the network as memory allows."""
+        return self.predict_prepared([prepare_signal(signal, self.preparation) for signal in signals])
 
     def classify(
         self, recordings: Iterable[Readable], batch_size: int = 32, workers: int | None = None
-    ) -> Iterator[tuple[ECG, Prediction] | Failure]:
+    ) -> Iterator[tuple[Signal, Prediction] | Failure]:
         """Read and classify recordings as they come, in order; memory holds about two batches.
 
+        What the bundle reads decides how a file is read: `read_ecg`, or `read_signal` (`ecoscale.reading.to_read`).
         Recordings are read and prepared in `workers` threads while the network classifies those before them (default:
         one, and none for a few recordings; 0: in this thread). Results are the same to the bit whatever their number.
         One that cannot be read or prepared comes out as a `Failure`, and the others go on.
@@ -210,15 +215,15 @@ class Classifier:
         return self._classify(read_prepared(recordings, self.preparation, batch_size, workers), batch_size)
 
     def _classify(
-        self, prepared: Iterator[PreparedECG | Failure], batch_size: int
-    ) -> Iterator[tuple[ECG, Prediction] | Failure]:
+        self, prepared: Iterator[PreparedSignal | Failure], batch_size: int
+    ) -> Iterator[tuple[Signal, Prediction] | Failure]:
         while batch := list(islice(prepared, batch_size)):
             predictions = iter(self.predict_prepared([item for item in batch if not isinstance(item, Failure)]))
             for item in batch:
-                yield item if isinstance(item, Failure) else (item.ecg, next(predictions))
+                yield item if isinstance(item, Failure) else (item.signal, next(predictions))
 
-    def predict_prepared(self, prepared: Sequence[PreparedECG]) -> list[Prediction]:
-        """The same for ECGs that `ecoscale.reading.prepare_ecg` has prepared, with this bundle's preparation."""
+    def predict_prepared(self, prepared: Sequence[PreparedSignal]) -> list[Prediction]:
+        """The same for signals that `ecoscale.reading.prepare_signal` has prepared, with this bundle's preparation."""
         if not prepared:
             return []
         logits = self.logits(np.concatenate([each.windows for each in prepared]))
@@ -231,7 +236,7 @@ class Classifier:
         ]
 
     def _prediction(
-        self, prepared: PreparedECG, probabilities: NDArray[np.float64], uncalibrated: NDArray[np.float64]
+        self, prepared: PreparedSignal, probabilities: NDArray[np.float64], uncalibrated: NDArray[np.float64]
     ) -> Prediction:
         findings = {}
         probabilities = corrected_probabilities(self.bundle, self.corrections, probabilities)
@@ -248,8 +253,9 @@ class Classifier:
                 None if correction is None else correction.prevalence,
                 place == best,
             )
-        ecg = prepared.ecg
-        return Prediction(ecg.source, ecg.record, findings, prepared.warnings, self.title)
+        signal = prepared.signal
+        disclaimer = DISCLAIMER if self.preparation.is_ecg else SIGNAL_DISCLAIMER
+        return Prediction(signal.source, signal.record, findings, prepared.warnings, self.title, disclaimer)
 
     def _self_test(self) -> None:
         signal, expected = self.bundle.self_test()

@@ -20,12 +20,11 @@ from pydantic import (
 
 from ecoscale.ecg import ECG, LEADS, LIMB_LEADS, UNIT
 from ecoscale.filtering import highpass
+from ecoscale.signal import Signal
 from ecoscale.units import plain_unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from ecoscale.signal import Signal
 
 REVISION = "0.1.0"
 """The version of ecoscale since which the same ECG and preparation give the same input. Prepared stores depend on it:
@@ -161,6 +160,12 @@ class Preparation(BaseModel):
         # the point reflection that scipy takes by default moves the baseline by up to 3.4 mV, the mirror by 0.7 mV.
         extension = min(int(2 * self.rate / self.highpass), samples.shape[1] - 1)
         return highpass(samples, self.highpass, self.rate, extension)
+
+    def signal_of(self, samples: NDArray[np.floating], **about: Any) -> Signal:
+        """What `conform` made, `(channels, samples)`, as a signal again: an ECG where it is one."""
+        if self.is_ecg:
+            return ECG(samples, self.rate, self.channels, **about)
+        return Signal(samples, self.rate, self.channels, self.units, **about)
 
     def starts(self, n_samples: int) -> NDArray[np.int64]:
         """First sample of each window over a record of `n_samples` at `rate`; the windows cover all of it evenly."""

@@ -10,17 +10,21 @@ import csv
 import json
 from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from ecoscale.errors import MissingExtraError, ResultsError
 from ecoscale.measurements import NUMBERS
+from ecoscale.reading import Failure
 from ecoscale.result_rows import FORMS, MEASUREMENT_TEXTS
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    import pyarrow
+
+    from ecoscale.ecg import ECG
     from ecoscale.inference import Classifier
     from ecoscale.reading import Readable
     from ecoscale.result_rows import Result, ResultsFormat
@@ -63,6 +67,51 @@ def earlier_run(path: Path) -> dict[str, Any] | None:
     if not isinstance(earlier, dict) or not {"complete", "prevalence", "prevalence_estimated"} <= earlier.keys():
         raise ResultsError(f"{_run_file(path)}: does not hold the settings of a run; delete it, and start anew")
     return {"measured": False} | earlier  # runs from before there were measurements do not say
+
+
+def differing_settings(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In words, in what the settings of an earlier run, as JSON gives them back, are not those of now."""
+    settings = json.loads(json.dumps(dict(now)))
+    return [said for name in settings for said in _differences(name, earlier.get(name), settings[name])]
+
+
+def measured_too(results: Iterable[Result]) -> Iterator[Result]:
+    """The results of ECGs, with what each measures. Raises `MissingExtraError` without neurokit2."""
+    from ecoscale.measurements import with_measurements
+
+    for result in results:
+        if isinstance(result, Failure):
+            yield result
+        else:
+            signal, prediction = result
+            yield signal, with_measurements(cast("ECG", signal), prediction)
+
+
+def parquet_schema(settings: Mapping[str, Any]) -> pyarrow.Schema:
+    """The columns of results that were made with these settings (`run_settings`), which it carries as metadata.
+
+    Raises `MissingExtraError` without pyarrow.
+    """
+    pyarrow = _pyarrow()
+    findings = [
+        (f"{name}_{what}", kind)
+        for name in settings["thresholds"]
+        for what, kind in (("probability", pyarrow.float64()), ("present", pyarrow.bool_()))
+    ]
+    text = pyarrow.string()
+    measured = []
+    if settings["measured"]:
+        measured = [(name, pyarrow.float64()) for name in NUMBERS]
+        measured += [(name, pyarrow.list_(text)) for name in MEASUREMENT_TEXTS]
+    columns = [("source", text), ("record", text), *findings, *measured, ("warnings", pyarrow.list_(text))]
+    return pyarrow.schema(
+        [*columns, ("error", text), ("bundle", text)], metadata={"ecoscale": json.dumps(dict(settings))}
+    )
+
+
+def unicode_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of results whose names are Unicode, which Parquet wants and a file system does not promise."""
+    return row | {"source": _plain(row["source"]), "record": _plain(row["record"])}
 
 
 class ResultsFile:
@@ -161,7 +210,7 @@ class ResultsFile:
     @contextmanager
     def _opened(self) -> Iterator[None]:
         """The file to add to, opened for this run alone; closed where something is wrong with it."""
-        self._stream = _open_alone(self._lines)
+        self._stream = open_alone(self._lines)
         try:
             yield
         except BaseException:
@@ -181,10 +230,7 @@ class ResultsFile:
             partial.replace(_run_file(self.path))
 
     def _refuse_other(self, earlier: dict[str, Any]) -> None:
-        # Through JSON, as the other has been.
-        settings = json.loads(json.dumps(self.settings))
-        differing = [said for name in settings for said in _differences(name, earlier.get(name), settings[name])]
-        if differing:
+        if differing := differing_settings(earlier, self.settings):
             raise ResultsError(
                 f"{self.path}: its results were made otherwise ({'; '.join(differing)}); run it as before, or choose "
                 "another file for --output"
@@ -247,32 +293,17 @@ class ResultsFile:
                     stream.write(line)
         self._stream.close()
         partial.replace(self._lines)
-        self._stream = _open_alone(self._lines)
+        self._stream = open_alone(self._lines)
 
     def _lines_to_parquet(self) -> None:
         import pyarrow
         import pyarrow.parquet
 
-        findings = [
-            (f"{name}_{what}", kind)
-            for name in self._form.names
-            for what, kind in (("probability", pyarrow.float64()), ("present", pyarrow.bool_()))
-        ]
-        text = pyarrow.string()
-        measured = []
-        if self._form.measured:
-            measured = [(name, pyarrow.float64()) for name in NUMBERS]
-            measured += [(name, pyarrow.list_(text)) for name in MEASUREMENT_TEXTS]
-        columns = [("source", text), ("record", text), *findings, *measured, ("warnings", pyarrow.list_(text))]
-        schema = pyarrow.schema(
-            [*columns, ("error", text), ("bundle", text)], metadata={"ecoscale": json.dumps(self.settings)}
-        )
+        schema = parquet_schema(self.settings)
         partial = self.path.with_name(f"{self.path.name}.writing")
         lines = (json.loads(line) for _, line in _whole_lines(self._lines))
         with pyarrow.parquet.ParquetWriter(partial, schema) as writer:
-            while rows := list(islice(lines, ROWS_AT_ONCE)):
-                for row in rows:
-                    row["source"], row["record"] = _plain(row["source"]), _plain(row["record"])
+            while rows := [unicode_row(row) for row in islice(lines, ROWS_AT_ONCE)]:
                 writer.write_table(pyarrow.Table.from_pylist(rows, schema))
         partial.replace(self.path)
 
@@ -296,13 +327,18 @@ class ResultsFile:
 
 def _check_format(settings: dict[str, Any]) -> None:
     if settings["format"] == "parquet":
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ImportError:
-            raise MissingExtraError("writing Parquet", "pyarrow", "data") from None
+        _pyarrow()
 
 
-def _open_alone(path: Path) -> io.FileIO:
+def _pyarrow() -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtraError("writing Parquet", "pyarrow", "data") from None
+    return pyarrow
+
+
+def open_alone(path: Path) -> io.FileIO:
     """A file to add to, which no other run is writing. Raises `ResultsError` where one is."""
     stream = path.open("ab", buffering=0)
     # Windows has no fcntl, and some network drives have no locks.
@@ -314,7 +350,7 @@ def _open_alone(path: Path) -> io.FileIO:
         except BlockingIOError:
             stream.close()
             raise ResultsError(
-                f"{path}: another run is writing it; wait for its end, or choose another file for --output"
+                f"{path}: another run is writing it; wait for its end, or have this one write elsewhere"
             ) from None
     return stream
 

@@ -1,14 +1,21 @@
-"""Work by several workers at once: results in the order of the jobs, and few jobs under way, however many there are."""
+"""Work by several workers at once: results in the order of the jobs, and few jobs under way, however many there are.
+
+And work that one process does while others wait.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from ecoscale.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor, Future
+    from pathlib import Path
 
 Result = TypeVar("Result")
 
@@ -46,3 +53,18 @@ def in_threads(
     from concurrent.futures import ThreadPoolExecutor
 
     yield from in_order(ThreadPoolExecutor(workers, "ecoscale-worker"), function, jobs, ahead)
+
+
+@contextmanager
+def one_process_at_a_time(path: Path, what: str, extra: str) -> Iterator[None]:
+    """Wait until no other process is in such a block with this file.
+
+    The system lets go of it when a process ends, however it does; the empty file stays.
+    Raises `MissingExtraError` saying that `what` needs filelock, of an `extra`.
+    """
+    try:
+        from filelock import FileLock
+    except ImportError as error:
+        raise MissingExtraError(what, "filelock", extra) from error
+    with FileLock(path):
+        yield

@@ -1,4 +1,4 @@
-"""A bundle of classes that exclude each other at the user's hands: one answer and no thresholds, wherever it is shown."""
+"""A bundle of classes that exclude each other at the user's hands: one answer and no thresholds, everywhere."""
 
 import csv
 import json
@@ -129,7 +129,7 @@ def test_prevalences_that_cannot_be_are_refused(bundle, prevalence, why):
 def test_without_the_prevalences_of_all_classes_none_is_corrected(tmp_path):
     shares = {name: share for name, share in SHARES.items() if name != "ST"}
     folder = made_bundle(tmp_path / "some", single_label=True, prevalences=shares)
-    with pytest.raises(BundleError, match="prevalence of ST: .* does not say how common it was"):
+    with pytest.raises(BundleError, match=r"prevalence of ST: .* does not say how common it was"):
         Classifier.load(folder, prevalence={"AF": 0.2})
 
 

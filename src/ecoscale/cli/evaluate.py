@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from ecoscale.cli._output import Precision, Prevalence, prevalences
+from ecoscale.cli._output import Cache, Precision, Prevalence, prevalences
 
 
 def evaluate(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder or name.", metavar="BUNDLE", show_default=False)],
     dataset: Annotated[
-        Path,
-        typer.Argument(help="Folder of a collection (ecoscale datasets).", metavar="DATASET", show_default=False),
+        str,
+        typer.Argument(
+            help="Folder or URL of a collection (ecoscale datasets).", metavar="DATASET", show_default=False
+        ),
     ],
     collection: Annotated[
         str | None, typer.Option(help="Which collection it is.", show_default="recognised by content")
@@ -41,6 +43,7 @@ def evaluate(
             "--out", "-o", file_okay=False, help="Folder of the report.", show_default="evaluation/<bundle>-<name>"
         ),
     ] = None,
+    cache: Cache = None,
     resamples: Annotated[int, typer.Option(min=2, help="Bootstrap resamples (by patient).")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Recordings classified at once.")] = 64,
@@ -64,6 +67,7 @@ def evaluate(
     from ecoscale.bundle import Bundle
     from ecoscale.cli._output import console_on, print_evaluation, tracked
     from ecoscale.datasets import open_collection
+    from ecoscale.datasets.remote import local_folder
     from ecoscale.evaluation import write_report
     from ecoscale.prevalence import estimate_prevalences
 
@@ -75,7 +79,7 @@ def evaluate(
     rival = None if against is None else Bundle.load(against)
     if rival is not None:
         measuring.check_comparable(loaded, rival)
-    opened = open_collection(dataset, collection)
+    opened = open_collection(local_folder(dataset, cache, tracked), collection)
     chosen = measuring.choose_records(opened, _folds(folds), _share(share), stored)
 
     def classified(which: Bundle) -> measuring.Classified:

@@ -97,6 +97,7 @@ def explain(
         )
     explained_by = _method(method)
     classifier = Classifier.load(bundle)
+    classifier.bundle.require_ecg("ecoscale explain")
     for name in finding or ():
         column_of(classifier.bundle, name)
     fewer = classifier.preparation.fewer_leads

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ecoscale.cli._archive import Archive, Engine, Loading, classify_archive
 from ecoscale.cli._output import (
     FAILED,
     Dialect_file,
@@ -29,9 +30,11 @@ from ecoscale.cli._output import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ecoscale.formats import Recording
     from ecoscale.inference import Classifier
+    from ecoscale.reading import Readable
     from ecoscale.results import ResultsFile
+
+ARCHIVE = "An archive (docs/cluster.md)"
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as of every command that it ends."""
@@ -44,7 +47,9 @@ LONGEST_SECONDS = 3600.0
 def predict(
     paths: Annotated[
         list[str],
-        typer.Argument(help="Files, folders or patterns ('**/*.hea').", metavar="PATH", show_default=False),
+        typer.Argument(
+            help="Files, folders, patterns ('**/*.hea') or prepared stores.", metavar="PATH", show_default=False
+        ),
     ],
     format: Annotated[  # noqa: A002 - the option's name
         Format | None,
@@ -85,12 +90,39 @@ def predict(
         int | None,
         typer.Option(min=0, help="Threads that read and prepare meanwhile; 0: none.", show_default="one"),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with --output where an interrupted run stopped.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with --output or --out where a run stopped.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --resume: try again what could not be classified.")
     ] = False,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="Write an archive's results in parts into this folder.", show_default=False, rich_help_panel=ARCHIVE
+        ),
+    ] = None,
+    engine: Annotated[
+        Engine,
+        typer.Option(help="With --out: this process, or Ray's; needs ecoscale\\[ray].", rich_help_panel=ARCHIVE),
+    ] = Engine.LOCAL,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="A Ray cluster: HOST:PORT, or auto.",
+            show_default="RAY_ADDRESS, else one on this machine",
+            rich_help_panel=ARCHIVE,
+        ),
+    ] = None,
+    actors: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray's processes that classify, --threads each: 4, or from and to as 2:16.",
+            show_default="all processors",
+            rich_help_panel=ARCHIVE,
+        ),
+    ] = None,
+    part_size: Annotated[
+        int, typer.Option(min=1, help="Recordings of one part, which is one file.", rich_help_panel=ARCHIVE)
+    ] = 1024,
 ) -> None:
     """Classify ECGs: WFDB, DICOM, HL7 aECG, MUSE and Philips XML, FHIR and others (docs/formats.md).
 
@@ -112,19 +144,28 @@ def predict(
       ecoscale predict exports --dialect dialect.yaml
       ecoscale predict records --threshold SB=0.03 --threshold AF=0.3
       ecoscale predict screening --prevalence AF=0.02 --prevalence ST=0.005
+      ecoscale predict mimic-iv-ecg --out findings --engine ray --resume
     """
     import sys
-    from dataclasses import replace
     from functools import partial
 
-    from ecoscale.cli._results import measured_too, write_results
-    from ecoscale.formats import find_recordings
+    from ecoscale.cli._results import write_results
     from ecoscale.inference import Classifier
-    from ecoscale.results import earlier_run
+    from ecoscale.results import earlier_run, measured_too
+    from ecoscale.sources import find_records, holds_prepared
     from ecoscale.wording import reliability
 
     form = _format(format, output)
-    _check(form, output, report, resume=resume, retry_failed=retry_failed)
+    archive = None
+    if out is not None:
+        archive = Archive(out, engine, address, actors, part_size, resume, retry_failed)
+    _check(form, output, report, archive is not None, resume=resume, retry_failed=retry_failed)
+    _check_archive(archive, engine, format, output, report, batch_size, part_size, prevalence)
+    if holds_prepared(paths) and (measure or report is not None):
+        raise typer.BadParameter(
+            "a prepared store holds signals that are filtered and cut; name the recordings that it was made from",
+            param_hint="--measure" if measure else "--report",
+        )
     options = stated(rate, unit, leads, dialect)
     thresholds = numbers(threshold or [], "--threshold", "NAME=VALUE")
     shares, estimate = prevalences(prevalence)
@@ -140,11 +181,13 @@ def predict(
         load_neurokit()  # without it nothing is begun
     load = partial(Classifier.load, bundle, threads=threads, precision=None if precision is None else precision.value)
     classifier = load(thresholds=thresholds, prevalence=shares)
+    for asked, what in ((measure, "--measure"), (report is not None, "--report")):
+        if asked:
+            classifier.bundle.require_ecg(what)
     reading = options | {"fewer_leads": classifier.preparation.fewer_leads, "longest": LONGEST_SECONDS}
 
-    def recordings() -> Iterator[Recording]:
-        for recording in find_recordings(paths, tables=tables_wanted(options)):
-            yield replace(recording, options=reading)
+    def recordings() -> Iterator[Readable]:
+        return find_records(paths, classifier.preparation, reading, tables=tables_wanted(options))
 
     if estimate and not known:
         found = load().classify(recordings(), batch_size, workers)
@@ -153,9 +196,21 @@ def predict(
     for correction in classifier.corrections.values():
         typer.echo(str(correction), err=True)
 
+    stated_too = {"options": _as_json(options), "folder": _folder(paths), "measured": measure}
+    if archive is not None:
+        from ecoscale.cluster.part import Reading
+
+        classify_archive(
+            archive,
+            recordings(),
+            classifier,
+            Loading(threads, thresholds, shares, None if precision is None else precision.value),
+            Reading(reading, batch_size, workers, measure),
+            stated_too | {"sources": paths},
+        )
+        return
     file = None
     if output is not None and form is not Format.TABLE and (output.is_file() or not output.exists()):
-        stated_too = {"options": _as_json(options), "folder": _folder(paths), "measured": measure}
         file = _results_file(classifier, form, output, stated_too, estimate, resume, retry_failed, batch_size)
     # Results that appear in the terminal are their own progress.
     show = (output is not None or not sys.stdout.isatty()) and progress_shown()
@@ -197,20 +252,58 @@ def _format(chosen: Format | None, output: Path | None) -> Format:
     return suffixes.get(output.suffix.lower(), Format.TABLE) if output is not None else Format.TABLE
 
 
-def _check(form: Format, output: Path | None, report: Path | None, *, resume: bool, retry_failed: bool) -> None:
+def _check(
+    form: Format, output: Path | None, report: Path | None, is_archive: bool, *, resume: bool, retry_failed: bool
+) -> None:
     """Refuse options that contradict each other."""
-    if form is Format.PARQUET and (output is None or (output.exists() and not output.is_file())):
+    if form is Format.PARQUET and not is_archive and (output is None or (output.exists() and not output.is_file())):
         raise typer.BadParameter("parquet is written to a file; give --output too", param_hint="--format")
     if retry_failed and not resume:
         raise typer.BadParameter("of which run? give --resume too", param_hint="--retry-failed")
-    if resume and (output is None or form is Format.TABLE):
+    if resume and not is_archive and (output is None or form is Format.TABLE):
         raise typer.BadParameter("what? give --output with a name in .jsonl, .csv or .parquet", param_hint="--resume")
-    if resume and report is not None:
+    if resume and report is not None and not is_archive:
         raise typer.BadParameter(
             "a report draws every ECG of one run, and a resumed run reads only those that are left; make it by a run "
             "without --resume",
             param_hint="--report",
         )
+
+
+def _check_archive(
+    archive: Archive | None,
+    engine: Engine,
+    form: Format | None,
+    output: Path | None,
+    report: Path | None,
+    batch_size: int,
+    part_size: int,
+    prevalence: list[str] | None,
+) -> None:
+    """Refuse what an archive cannot have, and what only it can."""
+    if archive is None:
+        if engine is not Engine.LOCAL:
+            raise typer.BadParameter("it writes an archive's results in parts; give --out DIR", param_hint="--engine")
+        return
+    for name, given in (("--output", output), ("--report", report)):
+        if given is not None:
+            raise typer.BadParameter("with --out, results are the files in that folder", param_hint=name)
+    if form not in (None, Format.PARQUET):
+        raise typer.BadParameter("an archive's results are written as parquet", param_hint="--format")
+    if "estimate" in (prevalence or []):
+        raise typer.BadParameter(
+            "of an archive the estimate would read everything twice; estimate on a sample of it, and state the shares",
+            param_hint="--prevalence",
+        )
+    if part_size % batch_size:
+        raise typer.BadParameter(
+            f"{part_size} is no multiple of --batch-size {batch_size}, so that batches would not be those of a run "
+            f"without parts; take {max(1, part_size // batch_size) * batch_size}",
+            param_hint="--part-size",
+        )
+    for name, given in (("--address", archive.address), ("--actors", archive.actors)):
+        if given is not None and engine is Engine.LOCAL:
+            raise typer.BadParameter("it is of Ray; give --engine ray too", param_hint=name)
 
 
 def _results_file(
@@ -239,7 +332,9 @@ def _as_json(options: dict[str, Any]) -> dict[str, Any]:
 
 def _folder(paths: list[str]) -> str | None:
     """From where the paths are to be understood; None where that does not matter."""
-    return None if all(Path(path).is_absolute() for path in paths) else str(Path.cwd())
+    from ecoscale.storage import is_url
+
+    return None if all(is_url(path) or Path(path).is_absolute() for path in paths) else str(Path.cwd())
 
 
 def _estimate(classifier: Classifier, results: Iterable) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ecoscale.cli._output import CollectionFolder, CollectionName  # noqa: TC001 - typer reads them at run time
+from ecoscale.cli._output import Cache, CollectionName  # noqa: TC001 - typer reads them at run time
 
 if TYPE_CHECKING:
     from ecoscale.preparation import Preparation
@@ -23,8 +23,10 @@ class Numbers(StrEnum):
 
 def prepare(
     name: CollectionName,
-    directory: CollectionFolder,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The store's folder.", file_okay=False, show_default=False)],
+    directory: Annotated[
+        str, typer.Argument(help="Its folder, as published, or its URL.", metavar="DIR", show_default=False)
+    ],
+    out: Annotated[str, typer.Option("--out", "-o", help="The store's folder, or its URL.", show_default=False)],
     recipe: Annotated[
         Path | None,
         typer.Option(help="Prepare as this training recipe says; instead of the options below.", show_default=False),
@@ -38,6 +40,7 @@ def prepare(
     numbers: Annotated[
         Numbers, typer.Option("--dtype", help="int16: steps of 0.001 mV, to 32.8 mV. float16: mV, 11 bits.")
     ] = Numbers.INT16,
+    cache: Cache = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="all cores")] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Then compare every byte of the store with its checksums.")
@@ -53,35 +56,38 @@ def prepare(
       ecoscale prepare ptbxl ptb-xl --out stores/ptbxl-100hz
       ecoscale prepare code15 CODE-15 --out stores/code15 --rate 400 --window 4096 --highpass 0
       ecoscale prepare code15 CODE-15 --out stores/code15 --recipe recipes/mine.yaml
+      ecoscale prepare ptbxl ptb-xl --out s3://bucket/stores/ptbxl
     """
     import sys
 
     from ecoscale.cli._output import console_on, tracked
     from ecoscale.datasets import open_collection, preparing
     from ecoscale.datasets.processes import silent
+    from ecoscale.datasets.remote import local_folder, prepare_at_url
     from ecoscale.errors import EcoscaleError
+    from ecoscale.storage import is_url
 
     asked = {"rate": rate, "window": window, "highpass": highpass, "leads": leads}
     preparation = _preparation(recipe, {key: value for key, value in asked.items() if value is not None})
-    collection = open_collection(directory, name)
+    progress = silent if quiet else tracked
+    collection = open_collection(local_folder(directory, cache, progress), name)
     console = console_on(sys.stdout)
     for note in collection.notes:
         console.print(note, style="yellow", markup=False)
+    options = {"dtype": numbers.value, "workers": workers, "progress": progress}
     try:
-        store = preparing.prepare(
-            collection,
-            preparation,
-            out,
-            dtype=numbers.value,
-            workers=workers,
-            progress=silent if quiet else tracked,
-        )
+        if is_url(out):
+            store = prepare_at_url(collection, preparation, out, cache=cache, verify=verify, **options)
+        else:
+            store = preparing.prepare(collection, preparation, out, **options)
+            if verify:
+                store.verify(lambda blocks: tracked(blocks, "verifying", show=not quiet))
     except KeyboardInterrupt:
         raise EcoscaleError(f"{out}: interrupted; the same command goes on from where it stopped") from None
-    if verify:
-        store.verify(lambda blocks: tracked(blocks, "verifying", show=not quiet))
     size = sum(path.stat().st_size for path in store.path.iterdir())
-    console.print(f"{store.path}: {len(store):,} records, {size / 1e9:.2f} GB", markup=False, soft_wrap=True)
+    console.print(f"{out}: {len(store):,} records, {size / 1e9:.2f} GB", markup=False, soft_wrap=True)
+    if is_url(out):
+        console.print(f"this machine's copy: {store.path}", markup=False, soft_wrap=True)
     unreadable = store.manifest.unreadable
     for record, reason in list(unreadable.items())[:3]:
         console.print(f"left out: {record}: {reason}", style="yellow", markup=False, soft_wrap=True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads it at run time
 from typing import Annotated
 
 import typer
+
+from ecoscale.cli._output import Cache  # noqa: TC001 - typer reads it at run time
 
 
 def quantise(
     bundle: Annotated[str, typer.Argument(help="A bundle's folder or name.", metavar="BUNDLE", show_default=False)],
     data: Annotated[
         list[str],
-        typer.Option(help="Where a collection of its recipe, or its store, lies: NAME=FOLDER.", show_default=False),
+        typer.Option(
+            help="Where a collection of its recipe, or its store, lies: NAME=FOLDER or NAME=URL.", show_default=False
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", file_okay=False, help="Folder of the new bundle.", show_default=False)
@@ -28,6 +32,7 @@ def quantise(
     even_if_slower: Annotated[
         bool, typer.Option("--even-if-slower", help="Write it though it is no faster on this processor.")
     ] = False,
+    cache: Cache = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     r"""Add the network in 8-bit integers to a bundle: faster, smaller, as accurate (needs ecoscale\[train]).
@@ -44,6 +49,7 @@ def quantise(
     from ecoscale.bundle import INTEGER_MODEL, Bundle
     from ecoscale.cli._output import pairs, tracked
     from ecoscale.datasets.processes import silent
+    from ecoscale.datasets.remote import local_folder
     from ecoscale.errors import MissingExtraError
 
     try:
@@ -51,16 +57,17 @@ def quantise(
     except ModuleNotFoundError as error:
         raise MissingExtraError("quantising", error.name or "torch", "train") from error
 
+    progress = silent if quiet else tracked
     made = quantising.quantise(
         Bundle.load(bundle),
-        {name: Path(folder) for name, folder in pairs(data, "--data", "NAME=FOLDER").items()},
+        {name: local_folder(place, cache, progress) for name, place in pairs(data, "--data", "NAME=FOLDER").items()},
         out,
         stores=stores or out.parent / "stores",
         records=records,
         auroc_fall=auroc_fall,
         f1_fall=f1_fall,
         even_if_slower=even_if_slower,
-        progress=silent if quiet else tracked,
+        progress=progress,
     )
     integers = made.manifest.integers
     assert integers is not None

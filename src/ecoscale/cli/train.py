@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ecoscale.cli._output import Cache  # noqa: TC001 - typer reads it at run time
+
 
 class Accelerator(StrEnum):
     """What is trained on."""
@@ -23,7 +25,7 @@ def train(
     ],
     data: Annotated[
         list[str],
-        typer.Option(help="Where a collection or its store lies: NAME=FOLDER.", show_default=False),
+        typer.Option(help="Where a collection or its store lies: NAME=FOLDER or NAME=URL.", show_default=False),
     ],
     out: Annotated[
         Path | None,
@@ -32,6 +34,7 @@ def train(
     stores: Annotated[
         Path | None, typer.Option(help="Folder of prepared signals.", show_default="stores beside the run")
     ] = None,
+    cache: Cache = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in the folder.")] = False,
     change: Annotated[
         list[str] | None,
@@ -55,6 +58,7 @@ def train(
       ecoscale train recipe.yaml --data code15=CODE-15 --set optimisation.epochs=3 --out runs/try
       ecoscale train recipe.yaml --data code15=CODE-15 --out runs/try --resume
       ecoscale train recipe.yaml --data code15=CODE-15 --devices 4
+      ecoscale train recipe.yaml --data ptbxl=s3://bucket/stores/ptbxl --cache /scratch/ecoscale
     """
     from rich.console import Console
 
@@ -68,7 +72,7 @@ def train(
         raise MissingExtraError("training", error.name or "torch", "train") from error
 
     changes = recipe_changes(change)
-    directories = {name: Path(folder) for name, folder in pairs(data, "--data", "NAME=FOLDER").items()}
+    directories = pairs(data, "--data", "NAME=FOLDER")
     loaded = training.load_recipe(recipe, **changes)
     folder = out or Path("runs") / loaded.name
     # With several devices, this command runs once for each.
@@ -80,6 +84,7 @@ def train(
         directories,
         folder,
         stores=stores,
+        cache=cache,
         resume=resume,
         progress=tracked if speaks and not quiet else silent,
         show_progress=not quiet,

@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -219,7 +219,7 @@ def _look_at(recordings: Sequence[Recording]) -> list[_Seen]:
     return [
         _Seen(error=str(outcome), empty=isinstance(outcome, EmptyError))
         if isinstance(outcome, EcoscaleError)
-        else _look(outcome)
+        else _look(cast("ECG", outcome))
         for outcome in read_recordings(recordings)
     ]
 

@@ -14,7 +14,6 @@ import io
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,9 +36,10 @@ from ecoscale.datasets.store import (
     open_store,
     parquet_module,
 )
-from ecoscale.errors import DatasetError, EcoscaleError, MissingExtraError
+from ecoscale.errors import DatasetError, EcoscaleError
 from ecoscale.formats import read_recordings
 from ecoscale.preparation import REVISION
+from ecoscale.workers import one_process_at_a_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,14 +94,14 @@ def prepare(
         parquet_module()
         building = path.with_name(f"{path.name}.building")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path.with_name(f".{path.name}.lock")):
+        with one_process_at_a_time(path.with_name(f".{path.name}.lock"), "making a prepared store", "data"):
             # Another process may have finished it while this one waited.
             if not path.exists():
                 _build(_Build(collection, preparation, dtype, key, building), path, workers, progress)
     elif not (path / MANIFEST).exists():
         raise DatasetError(f"{path}: something is here already, and it is no prepared store; choose another place")
     store = open_store(path)
-    _refuse_another(store, key)
+    refuse_another(path, store.manifest, key)
     return store
 
 
@@ -147,28 +147,18 @@ def store_key(collection: Collection, preparation: Preparation, dtype: DType = "
     return made_from | {"digest": hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()}
 
 
-def _refuse_another(store: PreparedStore, key: dict) -> None:
-    if store.manifest.digest != key["digest"]:
-        manifest = store.manifest.model_dump(mode="json")
-        stored = {name: manifest[name] for name in key}
-        stored["preparation"] = {name: manifest["preparation"][name] for name in key["preparation"]}
-        raise DatasetError(f"{store.path}: holds another store ({_differences(stored, key)}); choose another folder")
+def refuse_another(place: str | Path, manifest: Manifest, key: dict) -> None:
+    """Raise `DatasetError` if the store at a place is not the one of the key."""
+    if manifest.digest != key["digest"]:
+        content = manifest.model_dump(mode="json")
+        stored = {name: content[name] for name in key}
+        stored["preparation"] = {name: content["preparation"][name] for name in key["preparation"]}
+        raise DatasetError(f"{place}: holds another store ({_differences(stored, key)}); choose another folder")
 
 
 def _differences(found: dict, wanted: dict) -> str:
     named = [name for name in wanted if name != "digest" and found.get(name) != wanted[name]]
     return "; ".join(f"{name} is {found.get(name)}, expected {wanted[name]}" for name in named)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """One process at a time; the system lets go of it when a process ends, however it does. The empty file stays."""
-    try:
-        from filelock import FileLock
-    except ImportError as error:
-        raise MissingExtraError("making a prepared store", "filelock", "data") from error
-    with FileLock(path):
-        yield
 
 
 @dataclass(frozen=True)
@@ -230,7 +220,7 @@ def _build(build: _Build, path: Path, workers: int | None, progress: Progress) -
     done = 0
     try:
         if (build.folder / MANIFEST).exists():  # ended between its last two steps
-            _refuse_another(open_store(build.folder), build.key)
+            refuse_another(build.folder, open_store(build.folder).manifest, build.key)
             _move(build.folder, path)
             return
         _begin(build)

@@ -29,19 +29,21 @@ from ecoscale.errors import RecipeError, RunError
 from ecoscale.workers import available_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+    from torch.distributed.distributed_c10d import Store
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 
 TIMEOUT = timedelta(minutes=10)
 """How long a process waits for another that is silent; one that has ended is noticed at once."""
 
-LONGEST_PREPARATION = timedelta(days=7)
-"""How long the others wait while the first process prepares the data."""
+BEAT = timedelta(minutes=1)
+"""How often a process says that it lives, while it does what others wait for before the training."""
 
 _LAUNCHED = "ecoscale-"
+_PREPARED = "ecoscale/prepared"
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,12 @@ class Processes:
         return DDPStrategy(cluster_environment=self.environment, timeout=TIMEOUT)
 
     @contextmanager
-    def first_before_others(self) -> Iterator[None]:
-        """The first process goes through the block, then the others do; where it fails, `RunError` ends them."""
+    def first_before_others(self, meanwhile: Callable[[], object] | None = None) -> Iterator[None]:
+        """The first process goes through the block, then the others do; where it fails, `RunError` ends them.
+
+        While it does, the first process of every other machine does what is to be done on each machine (`meanwhile`).
+        Each takes as long as it needs, and is waited for as long as it lives.
+        """
         if self.environment is None:
             yield
             return
@@ -75,23 +81,33 @@ class Processes:
         os.environ["MASTER_PORT"] = str(self.environment.main_port)
         address = f"env://?rank={self.rank}&world_size={self.number}"
         store, _, _ = next(iter(rendezvous(address, timeout=TIMEOUT)))
-        others = [f"ecoscale/heard by {rank}" for rank in range(1, self.number)]
         if self.first:
+            others = {rank: _heard_by(rank) for rank in range(1, self.number)}
             try:
-                yield
+                with _beating(store, self.rank):
+                    yield
             except BaseException:
-                store.set("ecoscale/prepared", "no")
+                store.set(_PREPARED, "no")
                 with suppress(RuntimeError):
-                    store.wait(others, timedelta(seconds=10))
+                    store.wait([*others.values()], timedelta(seconds=10))
                 raise
             # The store may be this process's own, and end with this block.
-            store.set("ecoscale/prepared", "yes")
-            store.wait(others, TIMEOUT)
+            store.set(_PREPARED, "yes")
+            for rank, heard in others.items():
+                if not _yes(store, heard, rank):
+                    raise RunError(f"process {rank} of {self.number} ended before the training began")
             return
         try:
-            store.wait(["ecoscale/prepared"], LONGEST_PREPARATION)
-            prepared = store.get("ecoscale/prepared") == b"yes"
-            store.set(others[self.rank - 1], "yes")
+            if meanwhile is not None and self.environment.local_rank() == 0:
+                with _beating(store, self.rank):
+                    meanwhile()
+        except BaseException:
+            with suppress(RuntimeError):
+                store.set(_heard_by(self.rank), "no")
+            raise
+        try:
+            prepared = _yes(store, _PREPARED, 0)
+            store.set(_heard_by(self.rank), "yes")
         except RuntimeError:  # the first process has ended, and its store with it
             prepared = False
         if not prepared:
@@ -110,6 +126,50 @@ class Processes:
                 f"process {self.rank} of {self.number}: another process of this run has ended, and so the run ends; "
                 "what was trained up to the last whole epoch is kept: go on with --resume"
             ) from error
+
+
+@contextmanager
+def _beating(store: Store, rank: int) -> Iterator[None]:
+    """In the block, tell the others again and again that this process lives."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        with suppress(RuntimeError):  # the store has ended: who waits for this process learns it too
+            while not ended.wait(BEAT.total_seconds()):
+                store.add(_beats_of(rank), 1)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _yes(store: Store, key: str, rank: int) -> bool:
+    """What a process says under a key, waited for as long as it lives.
+
+    Raises `RunError` once it has been silent for `TIMEOUT`, `RuntimeError` when the store has ended.
+    """
+    beats = store.add(_beats_of(rank), 0)
+    while True:
+        try:
+            store.wait([key], TIMEOUT)
+        except torch.distributed.DistStoreError as error:
+            before, beats = beats, store.add(_beats_of(rank), 0)
+            if beats == before:
+                raise RunError(f"process {rank} has been silent for {TIMEOUT.total_seconds():.0f} s") from error
+        else:
+            return store.get(key) == b"yes"
+
+
+def _beats_of(rank: int) -> str:
+    return f"ecoscale/beats of {rank}"
+
+
+def _heard_by(rank: int) -> str:
+    return f"ecoscale/heard by {rank}"
 
 
 def this_process(devices: int, nodes: int) -> Processes | None:

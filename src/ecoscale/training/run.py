@@ -9,11 +9,13 @@ teachers said, where there are any), and `logs/` for TensorBoard and CSV.
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import logging
 import time
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +28,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins.layer_sync import LayerSync, TorchSyncBatchNorm
 
 from ecoscale.datasets.processes import silent
+from ecoscale.datasets.remote import local_folder
+from ecoscale.datasets.store import is_store
 from ecoscale.errors import RecipeError
 from ecoscale.preparation import Preparation
 from ecoscale.training.batch_norm import ShareBatchNorm
@@ -41,7 +45,6 @@ from ecoscale.training.resources import LoaderClock, Resources, refuse_what_the_
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from ecoscale.datasets.processes import Progress
     from ecoscale.training.distributed import Accelerator
@@ -139,10 +142,11 @@ class Run:
 
 def train(
     recipe: Recipe,
-    directories: Mapping[str, Path],
+    directories: Mapping[str, str | Path],
     folder: Path,
     *,
     stores: Path | None = None,
+    cache: Path | None = None,
     resume: bool = False,
     progress: Progress = silent,
     show_progress: bool = True,
@@ -152,9 +156,11 @@ def train(
 ) -> Run:
     """Train a recipe into `folder`, or go on with the run that is there (`resume`).
 
-    `directories` says where each collection lies. `stores` holds the prepared signals (default: `stores` beside the
-    run). Checkpoints are written at the end of every epoch; all randomness is drawn from the seed and the epoch, so
-    that a run that was killed and resumed has the same history as an undisturbed one on the same processor.
+    `directories` says where each collection, or its prepared store, lies: a folder, or a URL. What lies at a URL is
+    copied once to each machine, into `cache` (`ecoscale.storage.local_copy`). `stores` holds the prepared signals
+    (default: `stores` beside the run). Checkpoints are written at the end of every epoch; all randomness is drawn from
+    the seed and the epoch, so that a run that was killed and resumed has the same history as an undisturbed one on the
+    same processor.
 
     With several `devices` (of each of so many `nodes`), as many processes share every batch. torchrun or SLURM start
     them; where neither did, this process runs the command that it was started with once for each device, and waits.
@@ -172,14 +178,19 @@ def train(
     # Lightning's remarks on devices, restored paths and its other products; its warnings stay.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(recipe.seed, verbose=False)
-    with process.first_before_others():
+
+    @functools.cache
+    def at_hand() -> dict[str, Path]:
+        return {name: _at_hand(name, place, cache, nodes, progress) for name, place in directories.items()}
+
+    with process.first_before_others(meanwhile=at_hand):
         if process.first:
             _refuse_another_run(run, recipe, resume)
             refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
         # Before the minutes that preparing the data may take.
         fresh = run.last_checkpoint is None
         begins = open_pretrained(recipe.model.pretrained) if fresh and recipe.model.pretrained is not None else None
-        data = ECGData(recipe, directories, stores or folder.parent / "stores", progress)
+        data = ECGData(recipe, at_hand(), stores or folder.parent / "stores", progress)
         started = resume or not process.first
         preparation = run.preparation if started else recipe.preparation
         if not started and (begins is None or begins.preparation is None):
@@ -238,6 +249,18 @@ def train(
         # Only tensors and plain values are loaded here too.
         trainer.fit(module, datamodule=data, ckpt_path=run.last_checkpoint if resume else None, weights_only=True)
     return run
+
+
+def _at_hand(name: str, place: str | Path, cache: Path | None, nodes: int, progress: Progress) -> Path:
+    """The folder of a collection or a store on this machine."""
+    folder = local_folder(place, cache, progress)
+    if nodes > 1 and folder != Path(place) and not is_store(folder):
+        # Each machine's copy lies elsewhere, and a store depends on where its collection lies.
+        raise RecipeError(
+            f"{place}: several machines train on a prepared store; make one first: ecoscale prepare {name} {place} "
+            "--out URL"
+        )
+    return folder
 
 
 def _refuse_another_run(run: Run, recipe: Recipe, resume: bool) -> None:
