@@ -65,10 +65,9 @@ def test_its_figures_are_of_records_that_its_networks_had_not_seen(tuned):
 
 def test_the_service_answers_without_thresholds(tmp_path):
     pytest.importorskip("fastapi")
-    from service.conftest import TestClient
-
     from ecoscale.service.app import create_app
     from ecoscale.service.settings import Settings
+    from service.conftest import TestClient
 
     folder = made_bundle(tmp_path / "exclusive", name="exclusive", single_label=True)
     random = np.random.default_rng(0)
