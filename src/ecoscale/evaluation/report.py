@@ -13,6 +13,7 @@ from markupsafe import Markup
 from pydantic import TypeAdapter
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ecoscale.evaluation._arrays import EvaluationError, checked, checked_names, checked_thresholds, patient_index
 from ecoscale.evaluation.bootstrap import BootstrapIntervals, Interval, bootstrap_intervals
@@ -274,12 +275,17 @@ def render_table(evaluation: Evaluation) -> Table:
 
 
 def _single_label_table(evaluation: Evaluation, overall: Mapping[str, Interval]) -> Table:
-    """The same of classes that exclude each other, and what they are worth together below them."""
+    """The same of classes that exclude each other, and below it what they are worth together."""
     level = f"{100 * evaluation.intervals.level:.0f} %"
+    together = ", ".join(f"{title} {with_interval(overall[metric])}" for metric, title in OVERALL_TITLES.items())
     table = Table(
         title=escape(_title(evaluation)),
-        caption=f"Each class against the rest; a record's class is its most probable one. Brackets: {level} intervals "
-        f"over {evaluation.n_patients} patients, {evaluation.intervals.n_resamples} resamples. {evaluation.disclaimer}",
+        caption=Text.assemble(
+            (f"All classes together: {together}.", "not italic not dim"),
+            f"\nEach class is against the rest; a record's class is its most probable one. Brackets: {level} intervals "
+            f"over {evaluation.n_patients} patients, {evaluation.intervals.n_resamples} resamples. "
+            f"{evaluation.disclaimer}",
+        ),
         caption_justify="left",
     )
     table.add_column("class")
@@ -306,9 +312,6 @@ def _single_label_table(evaluation: Evaluation, overall: Mapping[str, Interval])
         *(decimals(macro[metric]) for metric in ("sensitivity", "specificity", "ppv")),
         style="bold",
     )
-    table.add_section()
-    for metric, title in OVERALL_TITLES.items():
-        table.add_row(title, "", with_interval(overall[metric]), style="bold" if metric == "accuracy" else None)
     return table
 
 
