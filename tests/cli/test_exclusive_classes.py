@@ -1,4 +1,4 @@
-"""A bundle of classes that exclude each other in its user's hands: one answer and no thresholds, wherever shown."""
+"""A bundle of classes that exclude each other at the user's hands: one answer and no thresholds, everywhere."""
 
 import csv
 import json

@@ -115,8 +115,7 @@ def _write_table(results: Iterable[Result], stream: IO[str], names: list[str]) -
             remarks["error"].append(result.error)
         else:
             prediction = result[1]
-            bundle, disclaimer = prediction.bundle, prediction.disclaimer
-            single_label = prediction.single_label
+            bundle, disclaimer, single_label = prediction.bundle, prediction.disclaimer, prediction.single_label
             findings = prediction.findings
             cells = [
                 Text(f"{findings[name].probability:.3f}", "bold" if findings[name].present else "dim")
