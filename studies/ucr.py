@@ -257,10 +257,11 @@ def run(jobs: list[Job], rows: dict, path: Path, packed: Path | None, places: di
     print(f"{count} of {total} done, {failed} failed, {len(running)} stopped")
 
 
-def costs(path: Path, rows: dict[str, dict[str, Any]], packed: Path | None, batches: int = 20) -> None:
-    """Seconds of one core that training and predicting take, in one process, and write them.
+def costs(path: Path, rows: dict[str, dict[str, Any]], packed: Path | None, batches: int, turns: int) -> None:
+    """Measure the processor seconds that training and predicting take, in one process with one thread, and write them.
 
-    Of a network's 300 batches so many are trained on, twice, the quicker counts, and is scaled up.
+    Of a network's 300 batches about `batches` are trained on and scaled up. The quickest of `turns` counts, after a
+    first that compiles and fills caches; `fit_slowest` beside it says how much the machine shakes.
     """
     import torch
 
@@ -273,7 +274,7 @@ def costs(path: Path, rows: dict[str, dict[str, Any]], packed: Path | None, batc
             if not ours:
                 own = filled_up(*own)
             fits, asks = [], []
-            for turn in range(3):
+            for turn in range(1 + turns):
                 model = classifier(options, own[0], 0, "cpu")
                 scale = 1.0
                 if ours:
@@ -287,7 +288,7 @@ def costs(path: Path, rows: dict[str, dict[str, Any]], packed: Path | None, batc
                 if turn:  # the first compiles, or fills caches
                     fits.append((fitted - began) * scale)
                     asks.append(time.process_time() - fitted)
-            found.setdefault(name, {})[row] = {"fit": min(fits), "predict": min(asks), "fit_slower": max(fits)}
+            found.setdefault(name, {})[row] = {"fit": min(fits), "predict": min(asks), "fit_slowest": max(fits)}
             print(name, row, found[name][row], flush=True)
             path.write_text(json.dumps(found, indent=1))
 
@@ -377,6 +378,9 @@ def main() -> None:
     costing = commands.add_parser("costs")
     costing.add_argument("path", type=Path)
     costing.add_argument("--data", type=Path)
+    costing.add_argument("--networks", nargs="+", default=["*"])
+    costing.add_argument("--batches", type=int, default=20)
+    costing.add_argument("--turns", type=int, default=2)
     tabling = commands.add_parser("table")
     tabling.add_argument("results", type=Path, nargs="*", default=[HERE / "results.jsonl"])
     tabling.add_argument("--costs", type=Path, default=HERE / "costs.json")
@@ -385,7 +389,9 @@ def main() -> None:
     if given.command == "pack":
         pack(given.path)
     elif given.command == "costs":
-        costs(given.path, yaml.safe_load((HERE / "rows.yaml").read_text()), given.data)
+        rows = yaml.safe_load((HERE / "rows.yaml").read_text())
+        rows = {row: own for row, own in rows.items() if any(fnmatch.fnmatch(row, one) for one in given.networks)}
+        costs(given.path, rows, given.data, given.batches, given.turns)
     elif given.command == "table":
         lines = [line for path in given.results for line in done(path)]
         table(lines, json.loads(given.costs.read_text()) if given.costs.exists() else {}, given.data)
