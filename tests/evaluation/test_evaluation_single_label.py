@@ -122,12 +122,16 @@ def test_without_a_known_class_nothing_is_measured():
 
 def test_intervals_hold_the_estimates_and_come_from_resampled_patients(drawn, probabilities, evaluation):
     for metric, interval in evaluation.overall.items():
+        if metric == "ece":  # which resampling would only raise
+            assert math.isnan(interval.low)
+            continue
         assert interval.low < interval.high
-        # A resample holds records twice, which makes a calibration error larger: it may lie above the estimate.
-        assert metric == "ece" or interval.low <= interval.estimate <= interval.high
+        assert interval.low <= interval.estimate <= interval.high
     same = overall_intervals(drawn.labels, probabilities, drawn.patients, 40, seed=3)
-    assert same == evaluation.overall
-    assert overall_intervals(drawn.labels, probabilities, None, 40, seed=3) != same
+    assert {name: same[name] for name in same if name != "ece"} == {
+        name: found for name, found in evaluation.overall.items() if name != "ece"
+    }
+    assert overall_intervals(drawn.labels, probabilities, None, 40, seed=3)["accuracy"] != same["accuracy"]
 
 
 def test_balanced_accuracy_is_the_macro_sensitivity(evaluation):
@@ -281,7 +285,6 @@ def test_the_report_and_its_numbers_are_of_classes_that_exclude_each_other(evalu
     assert written["metrics"]["classes"][0]["threshold"] is None
     assert written["overall"]["accuracy"]["estimate"] == evaluation.overall["accuracy"].estimate
     again = Evaluation.from_dict(written)
-    assert again.overall == evaluation.overall
     assert again.to_dict() == written
 
 

@@ -279,7 +279,7 @@ def render_table(evaluation: Evaluation) -> Table:
 def _single_label_table(evaluation: Evaluation, overall: Mapping[str, Interval]) -> Table:
     """The same of classes that exclude each other, and below it what they are worth together."""
     level = f"{100 * evaluation.intervals.level:.0f} %"
-    together = ", ".join(f"{title} {with_interval(overall[metric])}" for metric, title in OVERALL_TITLES.items())
+    together = ", ".join(f"{title} {_where_there_is(overall[metric])}" for metric, title in OVERALL_TITLES.items())
     table = Table(
         title=escape(_title(evaluation)),
         caption=Text.assemble(
@@ -315,6 +315,11 @@ def _single_label_table(evaluation: Evaluation, overall: Mapping[str, Interval])
         style="bold",
     )
     return table
+
+
+def _where_there_is(interval: Interval) -> str:
+    """The estimate with its interval, if it has one."""
+    return decimals(interval.estimate) if math.isnan(interval.low) else with_interval(interval)
 
 
 def with_interval(interval: Interval) -> str:

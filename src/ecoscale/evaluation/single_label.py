@@ -82,7 +82,11 @@ def overall_intervals(
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Each of `OVERALL_METRICS` with its percentile interval, on the resamples of `bootstrap_intervals`."""
+    """Each of `OVERALL_METRICS` with its percentile interval, on the resamples of `bootstrap_intervals`.
+
+    `ece` has none (NaN): a resample holds records twice, which adds to the distance of every bin, so that its whole
+    interval may lie above the estimate.
+    """
     check_plan(n_resamples, level)
     n_records = len(np.asarray(labels))
     blocks = [
@@ -90,10 +94,11 @@ def overall_intervals(
         for times in patient_multiplicities(patients, n_records, n_resamples, seed)
     ]
     estimates = weighted_overall(labels, probabilities, np.ones((n_records, 1), dtype=np.int32))
-    return {
+    found = {
         metric: interval(estimates[metric][0], np.concatenate([block[metric] for block in blocks]), level)
         for metric in OVERALL_METRICS
     }
+    return found | {"ece": Interval(found["ece"].estimate, float("nan"), float("nan"))}
 
 
 def paired_overall_difference(
