@@ -66,9 +66,10 @@ def fit_calibration(
         The classes' names, for the warnings.
     single_label
         The classes exclude each other. The method is then `"temperature"`, by which the logits are divided before
-        their softmax (Guo et al. 2017, section 4.2), or `"none"`. It is fitted by maximum likelihood, to Platt's
-        targets for K classes: (n + 1) / (n + K) for a record's own class, which n records have, and an equal share of
-        the rest for the others. Records whose class is unknown are left out.
+        their softmax (Guo et al. 2017, section 4.2), or `"none"`. It is fitted by maximum likelihood over all records
+        and one more that is of every class alike: one number is fitted to all of them, so they need no more than
+        that for a finite temperature, and Platt's targets, made for the few of one class, would flatten the
+        probabilities of a good network. Records whose class is unknown are left out.
 
     Returns
     -------
@@ -186,8 +187,8 @@ def _fit_softmax_temperature(truth: NDArray[np.int8], logits: NDArray[np.float64
             f"not calibrated, there are no {'differences between logits' if len(logits) else 'records'} to fit on"
         )
     else:
-        scores, own = logits / size, (count + 1) / (count + len(names))
-        wanted = np.where(truth == 1, own, (1 - (truth * own).sum(axis=1, keepdims=True)) / (len(names) - 1))
+        scores = logits / size
+        wanted = (len(truth) * (truth == 1) + 1 / len(names)) / (len(truth) + 1)
 
         def rise(candidate: float) -> float:
             """Of the negative log-likelihood, which is convex in the slope."""
