@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# A process for each core, each taking whole files of tests, so that what a file sets up is set up once.
+PARALLEL := --numprocesses logical --dist loadfile
 RECORDINGS = $(if $(RECORDS),--records $(RECORDS))
 
 .DEFAULT_GOAL := help
@@ -27,10 +29,10 @@ lint: .venv/.dev ## ruff, pyright and the import contracts
 	$(BIN)/lint-imports
 
 unit: .venv/.dev ## the tests alone
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 cover: .venv/.dev ## the tests, with coverage
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term
 
 # The page is tested in a real browser. Debian's is installed where that is allowed; where not, its tests are skipped, and say so.
 browser:

@@ -29,7 +29,7 @@ import typer
 
 from ecoscale.formats import Recording
 from ecoscale.inference import Classifier
-from ecoscale.reading import prepare_ecg
+from ecoscale.reading import prepare_signal
 from measurement import RESULTS, command_line, describe_machine, matmul_rate, n_cores, significant, write_results
 from path import recording_paths, write_synthetic
 
@@ -169,7 +169,7 @@ def _wait_until_ready(process: subprocess.Popen, log: Path, workers: int) -> tup
 def network_rate(classifier: Classifier, paths: Sequence[Path]) -> float:
     """Records a second that the network alone computes, prepared before."""
     ecgs = [Recording(path).read() for path in paths]
-    windows = np.concatenate([prepare_ecg(ecg, classifier.preparation).windows for ecg in ecgs])
+    windows = np.concatenate([prepare_signal(ecg, classifier.preparation).windows for ecg in ecgs])
     batches = [windows[first : first + BATCH] for first in range(0, len(windows), BATCH)]
     classifier.logits(batches[0])
     began, done = time.perf_counter(), 0

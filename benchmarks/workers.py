@@ -21,7 +21,7 @@ import typer
 
 from ecoscale.formats import Recording, find_recordings
 from ecoscale.inference import Classifier
-from ecoscale.reading import READ_AT_ONCE, Failure, PreparedECG, read_prepared
+from ecoscale.reading import READ_AT_ONCE, Failure, PreparedSignal, read_prepared
 from ecoscale.workers import in_order
 from measurement import describe_machine
 from path import write_synthetic
@@ -104,7 +104,7 @@ def seconds(
 
 def read(
     recordings: list[Recording], preparation: Preparation, workers: Executor | None, count: int
-) -> Iterator[PreparedECG]:
+) -> Iterator[PreparedSignal]:
     """As `read_prepared` does it: jobs of a few recordings, in order, some ahead."""
     jobs = [
         (recordings[first : first + READ_AT_ONCE], preparation) for first in range(0, len(recordings), READ_AT_ONCE)
@@ -127,7 +127,7 @@ class _Kept:
         """Nothing."""
 
 
-def job(recordings: list[Recording], preparation: Preparation) -> list[PreparedECG]:
+def job(recordings: list[Recording], preparation: Preparation) -> list[PreparedSignal]:
     """One job of a worker."""
     made = []
     for each in read_prepared(recordings, preparation, READ_AT_ONCE, workers=0):

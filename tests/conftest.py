@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 # The tests' networks are tiny: threads would only wait for each other. Set before torch is imported, and inherited.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says nothing of it where as many processes run tests as there are cores.
+hypothesis.settings.register_profile("beside others", deadline=None)
+hypothesis.settings.load_profile("beside others")
 
 
 @pytest.fixture(scope="session")
@@ -132,6 +137,67 @@ def watch(tmp_path_factory) -> Path:
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     (folder / "dataset.yaml").write_text("rate: 250\nunit: mV\nleads: [I]\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def blocks(tmp_path_factory) -> Path:
+    """A user's folder of V1 at 100 Hz: 93 synthetic records, each narrow, RBBB or LBBB, or (the last 3) not known."""
+    import numpy as np
+
+    from ecoscale.datasets.synthetic import synthetic_ecg
+
+    folder = tmp_path_factory.mktemp("blocks")
+    classes, rows = ("narrow", "RBBB", "LBBB"), ["record,patient,narrow,RBBB,LBBB"]
+    for number in range(93):
+        own = classes[number % 3]
+        made = synthetic_ecg(() if own == "narrow" else (own,), seed=number, rate=100, duration=8)
+        np.save(folder / f"{number:02}.npy", made.ecg.select(["V1"]).signal)
+        labels = ("", "", "") if number >= 90 else [int(name == own) for name in classes]
+        rows.append(f"{number:02}.npy,patient-{number // 2},{','.join(map(str, labels))}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    (folder / "dataset.yaml").write_text("rate: 100\nunit: mV\nleads: [V1]\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def block_recipe() -> Recipe:
+    """Four epochs of a small FCN on `blocks`, whose three classes exclude each other."""
+    from ecoscale.training import Recipe
+
+    return Recipe.model_validate(
+        {
+            "name": "blocks",
+            "description": "A small FCN that tells bundle branch blocks apart, for tests",
+            "findings": ["narrow", "RBBB", "LBBB"],
+            "single_label": True,
+            "model": {"name": "fcn", "config": {"width": 16}},
+            "preparation": {"rate": 100, "window": 800, "leads": ["V1"]},
+            "data": {
+                "train": [{"collection": "folder", "share": [0, 0.7]}],
+                "validation": [{"collection": "folder", "share": [0.7, 1]}],
+            },
+            "loss": {"label_smoothing": 0.02, "largest_class_weight": 5.0},
+            "optimisation": {"epochs": 4, "batch_size": 8, "learning_rate": 0.01},
+            "seed": 1,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def block_run(tmp_path_factory, blocks, stores, block_recipe) -> Run:
+    """The run of `block_recipe`. Read it, do not change it."""
+    from ecoscale.training import train
+
+    folder = tmp_path_factory.mktemp("runs") / "blocks"
+    return train(block_recipe, {"folder": blocks}, folder, stores=stores, show_progress=False)
+
+
+@pytest.fixture(scope="session")
+def block_bundle(tmp_path_factory, block_run) -> Bundle:
+    """The bundle packed from `block_run`. Read it, do not change it."""
+    from ecoscale.packing import pack
+
+    return pack(block_run, tmp_path_factory.mktemp("bundles") / "blocks", version="3")
 
 
 @pytest.fixture(scope="session")

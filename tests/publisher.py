@@ -174,16 +174,17 @@ class _Handler(BaseHTTPRequestHandler):
             content = json.dumps(rows[(int(query["page"][0]) - 1) * size :][:size]).encode()
         tag = f'"{hashlib.md5(content).hexdigest()}"'
         headers = {"ETag": tag, "Accept-Ranges": "bytes"} if publisher.validators else {}
-        start = 0
+        start, end = 0, len(content)
         wanted = self.headers.get("Range")
         if wanted and not fault.ignore_range and self.headers.get("If-Range", tag) == tag:
-            start = int(wanted.removeprefix("bytes=").removesuffix("-")) + fault.shift_range
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, end = int(first) + fault.shift_range, min(int(last or end) + 1, end)
             if start >= len(content):
                 self.send_response(416)
                 self._headers(headers | {"Content-Range": f"bytes */{len(content)}", "Content-Length": "0"})
                 return
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        part = content[start:]
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
+        part = content[start:end]
         self.send_response(206 if "Content-Range" in headers else 200)
         if fault.without_length:
             self.close_connection = True

@@ -10,7 +10,7 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [
     *sorted((DOCS / "collections").glob("*.md")),
-    *(DOCS / f"{name}.md" for name in ("predicting", "converting", "plotting", "measurements")),
+    *(DOCS / f"{name}.md" for name in ("predicting", "converting", "plotting", "measurements", "signals")),
 ]
 EXAMPLE = re.compile(r"```python\n(?P<code>.*?)```\n(?:[^`]*?)```\n(?P<output>.*?)```", re.DOTALL)
 

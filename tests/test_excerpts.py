@@ -6,7 +6,7 @@ import pytest
 from ecoscale.datasets.synthetic import synthetic_ecg
 from ecoscale.ecg import ECG, LEADS
 from ecoscale.errors import LeadError
-from ecoscale.excerpts import require_leads, why_unreadable, window_samples
+from ecoscale.excerpts import require_channels, why_unreadable, window_samples
 from ecoscale.inference import Classifier
 from ecoscale.preparation import Preparation
 
@@ -60,9 +60,9 @@ def test_a_window_is_as_many_samples_as_the_network_reads_in_one_pass(seconds, r
 
 def test_leads_that_a_bundle_reads_and_a_record_lacks_are_named_with_what_to_do(tiny_bundle):
     classifier = Classifier.load(tiny_bundle.path, threads=1)
-    require_leads(classifier, LEADS, "here")
-    require_leads(classifier, ("I", "III", *LEADS[6:]), "here")
+    require_channels(classifier, LEADS, "here")
+    require_channels(classifier, ("I", "III", *LEADS[6:]), "here")
     with pytest.raises(
         LeadError, match=r"holter.hea: no lead I, III, aVR.*V2.*found II, V1, V5.*finetune tiny .*II,V1,V5"
     ):
-        require_leads(classifier, ("II", "V1", "V5"), "holter.hea")
+        require_channels(classifier, ("II", "V1", "V5"), "holter.hea")

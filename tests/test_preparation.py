@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from ecoscale.datasets import PTBXL
 from ecoscale.ecg import CHEST_LEADS, ECG, LEADS
-from ecoscale.errors import LeadError
+from ecoscale.errors import ChannelError, LeadError, SignalError
 from ecoscale.preparation import Preparation
+from ecoscale.signal import Signal
 
 PLAIN = Preparation(highpass=None)
 """Neither filter nor scale: what comes out is in mV and can be compared with what went in."""
@@ -233,3 +234,59 @@ def test_preparations_differ_in_what_makes_their_signals_and_not_in_scale_or_ove
     first = Preparation(rate=100, window=1000, mean=0.1, scale=2.0, overlap=0.5)
     assert first.differences(Preparation(rate=100, window=1000)) == {}
     assert first.differences(Preparation(rate=400, window=1000)) == {"rate": (100.0, 400.0)}
+
+
+WRIST = Preparation(
+    rate=20, window=60, channels=("pulse", "temp"), units=("mV", "degC"), highpass=None, mean=(0, 36), scale=(2, 0.5)
+)
+"""Of another signal than an ECG."""
+
+
+class TestOtherSignals:
+    def test_leads_in_millivolts_make_it_one_of_ecgs(self):
+        assert Preparation(channels=("II", "V1")).is_ecg
+        assert Preparation(leads=("II",)) == Preparation(channels=("II",), units="mV")
+        assert not Preparation(channels=("II",), units="uV").is_ecg
+        assert not WRIST.is_ecg
+
+    def test_one_of_ecgs_is_written_as_before_there_were_others(self):
+        written = Preparation(channels=("II",)).model_dump()
+        assert written["leads"] == ("II",)
+        assert not {"channels", "units"} & written.keys()
+        assert Preparation.model_validate_json(WRIST.model_dump_json()) == WRIST
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"channels": ("PPG",)}, "the units of channels PPG are not stated"),
+            ({"channels": ("PPG",), "units": ("a.u.", "g")}, "2 units for 1 channels"),
+            ({"channels": ("PPG", "PPG"), "units": ""}, "a channel is named twice in PPG, PPG"),
+            ({"leads": ("I",), "channels": ("I",)}, "leave out either leads or channels"),
+            ({"leads": ("I",), "units": "uV"}, "leave out either leads or units"),
+            ({"mean": (0, 1)}, "mean has 2 numbers for 12 channels"),
+        ],
+    )
+    def test_what_contradicts_itself_is_refused(self, fields, message):
+        with pytest.raises(ValidationError, match=message):
+            Preparation(**fields)
+
+    def test_channels_are_chosen_brought_to_their_units_and_scaled_each_by_its_own(self):
+        rows = np.stack((np.full(60, 36.5), np.full(60, 4000.0), np.zeros(60)))
+        signal = Signal(rows, 20, ("temp", "pulse", "noise"), ("degC", "uV", ""))
+        (window,) = WRIST.windows(signal)
+        np.testing.assert_allclose(window, np.stack((np.full(60, 2.0), np.full(60, 1.0))), rtol=1e-6)
+
+    def test_a_unit_that_is_another_and_a_channel_that_is_missing_are_refused(self):
+        with pytest.raises(SignalError, match="channel temp is in 'K'; expected 'degC'"):
+            WRIST.windows(Signal(np.zeros((2, 60)), 20, ("pulse", "temp"), ("mV", "K")))
+        with pytest.raises(ChannelError, match="no channel pulse"):
+            WRIST.windows(Signal(np.zeros((1, 60)), 20, ("temp",), "degC"))
+
+    def test_a_short_one_is_filled_up_with_what_it_is_on_average(self):
+        signal = Signal(np.stack((np.arange(30.0), np.full(30, 37.0))), 20, ("pulse", "temp"), ("mV", "degC"))
+        (window,) = WRIST.windows(signal)
+        np.testing.assert_allclose(window[1], 2.0, rtol=1e-6)
+        np.testing.assert_allclose(window[0, [0, -1]], 14.5 / 2, rtol=1e-6)
+        assert WRIST.warnings(signal) == (
+            "padded: 1.50 s of signal in a window of 3 s; the rest is each channel's mean",
+        )

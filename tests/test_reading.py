@@ -101,7 +101,7 @@ def test_readers_are_a_bounded_number_of_recordings_ahead(ecg, workers, batch_si
     prepared = read_prepared(endless(), Preparation(), batch_size, workers)
     at_once = min(READ_AT_ONCE, batch_size)
     for taken in range(1, 101):
-        assert next(prepared).ecg is ecg
+        assert next(prepared).signal is ecg
         assert asked - taken <= batch_size + (2 * workers + 2) * at_once
     prepared.close()
     assert workers_now() <= before
@@ -133,7 +133,7 @@ def test_a_recording_that_cannot_be_prepared_keeps_its_place_among_those_read_wi
     found = list(read_prepared(recordings, Preparation(), 32, workers=0))
     assert [number for number, each in enumerate(found) if isinstance(each, Failure)] == [2, 5]
     assert "V2" in found[5].error
-    assert found[6].ecg is recordings[6].ecg
+    assert found[6].signal is recordings[6].ecg
     np.testing.assert_array_equal(found[6].windows, found[7].windows)
 
 

@@ -13,6 +13,7 @@ from s3fs import S3FileSystem
 from ecoscale import storage
 from ecoscale.errors import DatasetError, MissingExtraError, StorageError
 from ecoscale.storage import files_below, filesystem, is_url, local_copy, read_whole, upload, write_whole
+from publisher import Fault
 
 
 @pytest.mark.parametrize(
@@ -182,6 +183,22 @@ def test_any_file_system_of_fsspec_is_copied_from(tmp_path):
     copy = local_copy("memory://store", tmp_path)
     assert (copy / "deep" / "er" / "c.bin").read_bytes() == b"deep/er/c.bin"
     assert [file.name for file in files_below("memory://store")] == ["a.bin", "deep/b.bin", "deep/er/c.bin"]
+
+
+def test_what_a_web_server_publishes_is_copied(publisher, tmp_path, in_pieces_of_1000_bytes):
+    publisher.files["/store/a.bin"] = content = random.Random(1).randbytes(2500)
+    publisher.files["/store"] = b'<a href="a.bin">a.bin</a>'
+    assert local_copy(f"{publisher.url}/store/a.bin", tmp_path).read_bytes() == content
+    assert (local_copy(f"{publisher.url}/store", tmp_path) / "a.bin").read_bytes() == content
+
+
+def test_a_web_server_that_sends_whole_files_only_is_named(publisher, tmp_path, in_pieces_of_1000_bytes):
+    publisher.files["/a.bin"] = bytes(2500)
+    publisher.always["/a.bin"] = Fault(ignore_range=True)
+    with pytest.raises(
+        StorageError, match=r"2500 bytes came, 1000 were asked for; does this server send parts of files"
+    ):
+        local_copy(f"{publisher.url}/a.bin", tmp_path)
 
 
 def test_a_name_that_leads_out_of_the_folder_is_refused(bucket, tmp_path):

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ecoscale.datasets import open_collection
     from ecoscale.ecg import ECG
     from ecoscale.errors import EcoscaleError
-    from ecoscale.formats import find_recordings, read_ecg
+    from ecoscale.estimators import EcoScaleClassifier, OmniScaleClassifier
+    from ecoscale.formats import find_recordings, read_ecg, read_signal
     from ecoscale.inference import Classifier
     from ecoscale.models import create_model, list_models
     from ecoscale.preparation import Preparation
@@ -26,7 +27,9 @@ _HOME = {
     "Bundle": "ecoscale.bundle",
     "Classifier": "ecoscale.inference",
     "ECG": "ecoscale.ecg",
+    "EcoScaleClassifier": "ecoscale.estimators",
     "EcoscaleError": "ecoscale.errors",
+    "OmniScaleClassifier": "ecoscale.estimators",
     "Preparation": "ecoscale.preparation",
     "Signal": "ecoscale.signal",
     "Stream": "ecoscale.streaming",
@@ -35,13 +38,16 @@ _HOME = {
     "list_models": "ecoscale.models",
     "open_collection": "ecoscale.datasets",
     "read_ecg": "ecoscale.formats",
+    "read_signal": "ecoscale.formats",
 }
 
 __all__ = [
     "ECG",
     "Bundle",
     "Classifier",
+    "EcoScaleClassifier",
     "EcoscaleError",
+    "OmniScaleClassifier",
     "Preparation",
     "Signal",
     "Stream",
@@ -51,6 +57,7 @@ __all__ = [
     "list_models",
     "open_collection",
     "read_ecg",
+    "read_signal",
 ]
 
 

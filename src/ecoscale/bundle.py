@@ -48,7 +48,9 @@ class Label(_Part):
     """One finding that the network knows, with its decision and calibration.
 
     Its probability is the sigmoid of `slope * logit + intercept` or, with `knots`, of the curve through them
-    (`CalibrationCurve`), and it is present from `threshold` on. `prevalence` is its share of the records that it was
+    (`CalibrationCurve`), and it is present from `threshold` on. Of classes that exclude each other
+    (`Manifest.single_label`) there is no threshold, and the probabilities are the softmax of `slope * logit`, of one
+    slope for all. `prevalence` is its share of the records that it was
     calibrated on, by which a probability can be corrected for another one; `operating_points` are the thresholds,
     each with sensitivity and specificity there, of which one is F1-optimal at any prevalence (none where the threshold
     was chosen otherwise).
@@ -57,7 +59,7 @@ class Label(_Part):
     name: str
     title: str
     snomed: str | None
-    threshold: Annotated[float, Field(ge=0, le=1)]
+    threshold: Annotated[float, Field(ge=0, le=1)] | None
     slope: Annotated[float, Field(gt=0)] = 1.0
     intercept: float = 0.0
     knots: tuple[tuple[float, float], ...] = ()
@@ -116,7 +118,10 @@ class Integers(_Part):
 
 
 class Manifest(_Part):
-    """What `bundle.json` says."""
+    """What `bundle.json` says.
+
+    With `single_label` the labels are classes that exclude each other: a record has one, the most probable.
+    """
 
     schema_version: int = SCHEMA
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
@@ -124,6 +129,7 @@ class Manifest(_Part):
     created: str
     description: str
     labels: Annotated[tuple[Label, ...], Field(min_length=1)]
+    single_label: bool = False
     preparation: Preparation
     thresholds_chosen: str
     calibration: CalibrationMethod = "platt"
@@ -136,6 +142,22 @@ class Manifest(_Part):
     integers: Integers | None = None
     files: dict[str, str] = {}
     checksum: str = ""
+
+    @model_validator(mode="after")
+    def _labels_are_of_one_kind(self) -> Self:
+        for labels in (self.labels, *(() if self.integers is None else (self.integers.labels,))):
+            for label in labels:
+                if (label.threshold is None) != self.single_label:
+                    raise ValueError(
+                        f"label {label.name}: threshold is {label.threshold}; "
+                        + ("classes that exclude each other have none" if self.single_label else "it needs one")
+                    )
+            self.calibration_of(labels)
+        return self
+
+    def calibration_of(self, labels: tuple[Label, ...]) -> Calibration:
+        """From logits to probabilities, as labels say: its own, or those of the network in integers."""
+        return Calibration(self.calibration, tuple(label.curve for label in labels), single_label=self.single_label)
 
     def digest(self) -> str:
         """SHA-256 of what the manifest says, without its own checksum.
@@ -228,12 +250,23 @@ class Bundle:
     @property
     def calibration(self) -> Calibration:
         """From the network's logits to probabilities."""
-        return Calibration(self.manifest.calibration, tuple(label.curve for label in self.manifest.labels))
+        return self.manifest.calibration_of(self.manifest.labels)
 
     @property
     def weights(self) -> Path | None:
         """The network's weights as it was trained (`ecoscale.models`); None in a bundle without them."""
         return self.path / WEIGHTS if WEIGHTS in self.manifest.files else None
+
+    def require_ecg(self, what: str) -> None:
+        """Raise `BundleError` for `what` is of ECGs alone, where the bundle reads another signal."""
+        preparation = self.manifest.preparation
+        if not preparation.is_ecg:
+            pairs = zip(preparation.channels, preparation.units, strict=True)
+            channels = ", ".join(f"{channel} in {unit or 'no unit'}" for channel, unit in pairs)
+            raise BundleError(
+                f"{self.title} reads {channels}; {what} is of ECGs alone (leads in mV): ecoscale predict and timeline "
+                "classify any signal"
+            )
 
     def self_test(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Input `(batch, channels, samples)` and the logits `(batch, findings)` that it must give.

@@ -23,6 +23,9 @@ METHODS: dict[CalibrationMethod, str] = {
 }
 """Every method with its title."""
 
+SINGLE_LABEL_METHODS: tuple[CalibrationMethod, ...] = ("temperature", "none")
+"""The methods for classes that exclude each other: others would change each class's logit in its own way."""
+
 
 @dataclass(frozen=True)
 class CalibrationCurve:
@@ -50,12 +53,23 @@ class CalibrationCurve:
 class Calibration:
     """Of every finding of a network, in the order of its logits.
 
-    `warnings` says which findings were left as they are, and why.
+    With `single_label` the findings are classes that exclude each other, and the probabilities are the softmax of the
+    logits divided by one temperature (Guo et al. 2017, arXiv 1706.04599), or as they are; the curves are then all
+    alike, of slope 1 / temperature and without intercept or knots. `warnings` says which findings were left as they
+    are, and why.
     """
 
     method: CalibrationMethod
     curves: tuple[CalibrationCurve, ...]
     warnings: tuple[str, ...] = ()
+    single_label: bool = False
+
+    def __post_init__(self) -> None:
+        if self.single_label and (self.method not in SINGLE_LABEL_METHODS or not _one_temperature(self.curves)):
+            raise ValueError(
+                f"a calibration by {self.method} with {len(set(self.curves))} different curves; classes that exclude "
+                f"each other have one temperature for all, or none ({', '.join(SINGLE_LABEL_METHODS)})"
+            )
 
     @property
     def slope(self) -> NDArray[np.float64]:
@@ -68,16 +82,47 @@ class Calibration:
         return np.array([curve.intercept for curve in self.curves])
 
     def log_odds(self, logits: ArrayLike) -> NDArray[np.float64]:
-        """Log-odds of the calibrated probabilities `(records, classes)`."""
+        """Log-odds of the calibrated probabilities `(records, classes)`; with `single_label` what the softmax is of."""
         logits = np.asarray(logits, dtype=np.float64)
         return np.stack([curve.log_odds(logits[:, column]) for column, curve in enumerate(self.curves)], axis=1)
 
     def probabilities(self, logits: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probabilities `(records, classes)`."""
-        return sigmoid(self.log_odds(logits))
+        return self._link(self.log_odds(logits))
+
+    def uncalibrated(self, logits: ArrayLike) -> NDArray[np.float64]:
+        """Probabilities `(records, classes)` as the network gives them, without the calibration."""
+        return self._link(logits)
+
+    def _link(self, scores: ArrayLike) -> NDArray[np.float64]:
+        return softmax(scores) if self.single_label else sigmoid(scores)
 
 
 def sigmoid(log_odds: ArrayLike) -> NDArray[np.float64]:
     """Probabilities of log-odds of any shape."""
     # Beyond 500 either way the exponential would only overflow.
     return 1 / (1 + np.exp(-np.clip(np.asarray(log_odds, dtype=np.float64), -500, 500)))
+
+
+def softmax(logits: ArrayLike) -> NDArray[np.float64]:
+    """Probabilities of classes that exclude each other, `(..., classes)`, which sum to one."""
+    logits = np.asarray(logits, dtype=np.float64)
+    # Without the largest, the exponential of a large one would overflow.
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def log_odds_against_others(logits: ArrayLike) -> NDArray[np.float64]:
+    """Log-odds `(..., classes)` of the softmax: how far each logit is above all others together.
+
+    The softmax leaves open what all logits are shifted by; these do not change with it.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    n_classes = logits.shape[-1]
+    others = np.where(np.eye(n_classes, dtype=bool), -np.inf, logits[..., None, :])
+    largest = others.max(axis=-1, keepdims=True)
+    return logits - largest[..., 0] - np.log(np.exp(others - largest).sum(axis=-1))
+
+
+def _one_temperature(curves: tuple[CalibrationCurve, ...]) -> bool:
+    return len(set(curves)) == 1 and not (curves[0].intercept or curves[0].knots)

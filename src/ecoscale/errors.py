@@ -57,6 +57,10 @@ class ResultsError(EcoscaleError):
     """A file of results was made by another run, or by one that was interrupted and can go on."""
 
 
+class SeriesError(EcoscaleError, ValueError):
+    """Time series, their labels, or what an estimator is told about them cannot be used."""
+
+
 class ClusterError(EcoscaleError):
     """A cluster cannot be reached, or its machines cannot do the work."""
 

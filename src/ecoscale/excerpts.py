@@ -13,7 +13,7 @@ import numpy as np
 
 from ecoscale.bundle import shipped_bundles, shipped_manifest
 from ecoscale.ecg import ECG, LIMB_LEADS
-from ecoscale.errors import LeadError, SignalError
+from ecoscale.errors import ChannelError, LeadError, SignalError
 from ecoscale.signal import longest_run
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ecoscale.formats.long_records import LongRecord
     from ecoscale.inference import Classifier, Prediction
     from ecoscale.preparation import Preparation
+    from ecoscale.signal import Signal
 
 LARGEST_MISSING = 0.5
 """A window with more of its samples missing than this share is not classified."""
@@ -44,7 +45,7 @@ class Window:
 
     @property
     def present(self) -> tuple[str, ...]:
-        """Names of the findings whose probability reaches their threshold; none in a window that is not classified."""
+        """Names of the findings that are present; none in a window that is not classified."""
         return () if self.prediction is None else self.prediction.present
 
     @property
@@ -59,8 +60,8 @@ def window_samples(preparation: Preparation, rate: float) -> int:
     return max(1, int(preparation.seconds * rate + 1e-3))
 
 
-def read_excerpt(record: LongRecord, start: float, seconds: float) -> ECG:
-    """So many seconds of a long record, or what is left of it, as an ECG that says that it is an excerpt.
+def read_excerpt(record: LongRecord, start: float, seconds: float) -> Signal:
+    """So many seconds of a long record, or what is left of it, as a recording that says that it is an excerpt.
 
     The record is read up to their end, a piece at a time. Raises `SignalError` if `start` is not within it.
     """
@@ -73,38 +74,44 @@ def read_excerpt(record: LongRecord, start: float, seconds: float) -> ECG:
     clock = record.clock(start)
     begins = f"{start:g} s" + ("" if clock is None else f" ({clock})")
     note = f"excerpt: {(last - first) / record.rate:.4g} s from {begins} on, of a recording of {record.duration:,.0f} s"
-    signal = record.samples(first, last)
-    return ECG(
-        signal,
-        record.rate,
-        record.leads,
-        source=record.source,
-        record=record.record,
-        notes=(*record.notes, note),
-    )
+    return record.part(record.samples(first, last), note)
 
 
-def why_unreadable(ecg: ECG) -> str:
+def why_unreadable(signal: Signal) -> str:
     """Why a window is too poor for a network to say anything of, as `code: explanation`; empty where it is not."""
     # Where the sum is finite every sample is, in a third of the time of asking each.
-    whole = np.isfinite(ecg.signal.sum())
-    missing = np.zeros(ecg.n_leads) if whole else 1 - np.isfinite(ecg.signal).mean(axis=1)
+    whole = np.isfinite(signal.signal.sum())
+    missing = np.zeros(signal.n_channels) if whole else 1 - np.isfinite(signal.signal).mean(axis=1)
     if missing.mean() > LARGEST_MISSING:
         return f"missing_samples: {100 * missing.mean():.0f} % of the window"
-    longest = LONGEST_FLAT * ecg.n_samples
+    longest = LONGEST_FLAT * signal.n_samples
     # A rest that long holds two neighbours of samples a quarter of a window apart; few leads have no two that are not.
-    apart = ecg.signal[:, :: max(1, int(longest / 2))]
+    apart = signal.signal[:, :: max(1, int(longest / 2))]
     with np.errstate(invalid="ignore"):
         suspect = (apart[:, 1:] == apart[:, :-1]).any(axis=1) | (missing > LARGEST_MISSING)
     if suspect.all() and all(
-        gone > LARGEST_MISSING or longest_run(row) > longest for row, gone in zip(ecg.signal, missing, strict=True)
+        gone > LARGEST_MISSING or longest_run(row) > longest for row, gone in zip(signal.signal, missing, strict=True)
     ):
-        return "flat_lead: no change in any lead for most of the window"
+        lead = "lead" if isinstance(signal, ECG) else "channel"
+        return f"flat_{lead}: no change in any {lead} for most of the window"
     return ""
 
 
-def require_leads(classifier: Classifier, leads: Sequence[str], source: str) -> None:
-    """Raise `LeadError` where the bundle reads leads that are neither among `leads` nor follow from two limb leads."""
+def require_channels(classifier: Classifier, names: Sequence[str], source: str) -> None:
+    """Raise `ChannelError` where the bundle reads channels that are not among `names`.
+
+    Of an ECG, whose limb leads follow from two of them, it is a `LeadError` that says which bundle would do.
+    """
+    if classifier.preparation.is_ecg:
+        _require_leads(classifier, names, source)
+    elif missing := [name for name in classifier.preparation.channels if name not in names]:
+        raise ChannelError(
+            f"{source}: no channel {', '.join(missing)}, which the bundle {classifier.bundle.title} reads (found "
+            f"{', '.join(names)}); names are compared letter by letter"
+        )
+
+
+def _require_leads(classifier: Classifier, leads: Sequence[str], source: str) -> None:
     at_hand = set(leads)
     if len(at_hand & set(LIMB_LEADS)) > 1:
         at_hand |= set(LIMB_LEADS)

@@ -89,3 +89,8 @@ DISCLAIMER = (
     "Research software. Its findings are the output of a statistical model, not a diagnosis, and it is not a medical "
     "device. A qualified person must read the ECG."
 )
+SIGNAL_DISCLAIMER = (
+    "Research software. Its classes are the output of a statistical model, not a diagnosis, and it is not a medical "
+    "device."
+)
+"""Of signals that are no ECGs."""

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ecoscale.datasets import ABSENT, PRESENT, open_collection, splits
+from ecoscale.calibration import sigmoid, softmax
+from ecoscale.datasets import ABSENT, PRESENT, class_labels, open_collection, splits
 from ecoscale.datasets.preparing import prepare_store
 from ecoscale.datasets.processes import silent
 from ecoscale.errors import EcoscaleError, RecipeError
@@ -25,7 +26,7 @@ from ecoscale.formats.leads import canonical_leads
 from ecoscale.packing import measure_run, pack
 from ecoscale.training import Recipe, Run, load_recipe, train
 from ecoscale.training.pretrained import kept_outputs, open_pretrained
-from ecoscale.training.recipe import validated_recipe
+from ecoscale.training.recipe import changed, validated_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -188,18 +189,24 @@ def finetune(
         )
     collection: Folder = open_collection(directory, "folder")  # type: ignore[assignment]
     chosen = _findings(collection, findings)
+    if not begins.preparation.is_ecg:
+        raise RecipeError(
+            f"{begins.source} reads {', '.join(begins.preparation.channels)}; ecoscale finetune is of ECGs alone: "
+            f"train on the folder (ecoscale train FOLDER), and begin from it with --set model.pretrained={base}"
+        )
     read = _leads(begins, collection, leads)
     content: dict[str, Any] = {
         "name": name or out.name,
         "description": f"{begins.title}, fine-tuned on records of its user's own",
         "findings": list(chosen),
+        "single_label": begins.single_label,
         "model": {"pretrained": str(base)},
         "preparation": {"leads": list(read)},
         "augmentation": dict(AUGMENTATION),
         "optimisation": dict(OPTIMISATION),
         "seed": seed,
     }
-    tuned = _Plan(_changed(content, changes or {}), out, parts, "")
+    tuned = _Plan(changed(content, changes or {}, "--set"), out, parts, "")
     whole = tuned.recipe(chooses=1)
     if resume and load_recipe(out / RECIPE) != whole:
         raise RecipeError(
@@ -262,14 +269,6 @@ def _leads(base: Pretrained, collection: Folder, asked: Sequence[str] | None) ->
             f"{collection.path(record)}: has leads {', '.join(has)}; {base.source} reads {', '.join(known)}"
         )
     raise RecipeError(f"{collection.directory}: none of {len(collection)} records can be read; first: {failed}")
-
-
-def _changed(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    changed = dict(content)
-    for key, value in changes.items():
-        section, _, last = key.partition(".")
-        changed[section] = {**changed.get(section, {}), last: value} if last else value
-    return changed
 
 
 def _refuse_too_few(store: PreparedStore, findings: Sequence[str], parts: int, *, cross_validate: bool) -> None:
@@ -338,9 +337,12 @@ def _answers(plan: _Plan, store: PreparedStore, findings: Sequence[str]) -> dict
     logits = np.empty((len(store), len(findings)), dtype=np.float32)
     for part, own in enumerate(rows, 1):
         logits[own] = _logits(Run(plan.run_without(part)), store.read(own))
+    labels = store.labels(findings)
+    if Run(plan.run_without(1)).recipe.single_label:
+        labels = class_labels(labels).labels
     return {
         "logits": logits,
-        "labels": store.labels(findings),
+        "labels": labels,
         "records": store.records.index.to_numpy(dtype=str),
         "patients": store.records["patient"].to_numpy(dtype=str),
     }
@@ -356,11 +358,11 @@ def _logits(run: Run, signals: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _difference(tuned: Run, scratch: Run) -> PairedDifference:
     """By how much the tuned networks rank the records better; thresholds play no part in that."""
-    first, second = (1 / (1 + np.exp(-run.validation["logits"].astype(np.float64))) for run in (tuned, scratch))
-    answers = tuned.validation
-    return paired_difference(
-        answers["labels"], first, second, 0.5, 0.5, answers["patients"], names=list(tuned.recipe.findings)
-    )
+    single_label, answers, names = tuned.recipe.single_label, tuned.validation, list(tuned.recipe.findings)
+    link = softmax if single_label else sigmoid
+    first, second = (link(run.validation["logits"]) for run in (tuned, scratch))
+    at = None if single_label else 0.5
+    return paired_difference(answers["labels"], first, second, at, at, answers["patients"], names=names)
 
 
 def _remarks(base: Pretrained, collection: Folder, store: PreparedStore, leads: Sequence[str]) -> list[str]:

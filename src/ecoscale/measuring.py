@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecoscale.datasets import in_part
+from ecoscale.datasets import class_labels, in_part
 from ecoscale.datasets.splits import read_split
 from ecoscale.errors import DatasetError
-from ecoscale.evaluation import evaluate, paired_difference
+from ecoscale.evaluation import evaluate, paired_difference, paired_overall_difference
 from ecoscale.inference import Classifier, Failure
-from ecoscale.prevalence import PrevalenceCorrection, prevalence_corrections
+from ecoscale.prevalence import PrevalenceCorrection, corrected_probabilities, prevalence_corrections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
     from ecoscale.bundle import Bundle
     from ecoscale.datasets import Collection
-    from ecoscale.ecg import ECG
-    from ecoscale.evaluation import Evaluation
+    from ecoscale.evaluation import Evaluation, Interval
+    from ecoscale.preparation import Preparation
     from ecoscale.runtime import Precision
+    from ecoscale.signal import Signal
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Classified:
     """A bundle's probabilities on records of a collection, with their labels. Rows are records that could be read.
 
     `uncalibrated` are the probabilities without calibration; `corrections` says which were corrected for another
-    prevalence, by the finding's name.
+    prevalence, by the finding's name. Where the bundle's classes exclude each other, `contradicting` counts the records
+    that have several of them, or none: what they are cannot be told by such a bundle, and is unknown in `labels`.
     """
 
     bundle: Bundle
@@ -51,6 +53,12 @@ class Classified:
     trained_on: int | None
     chosen_on: int | None
     corrections: Mapping[str, PrevalenceCorrection] = field(default_factory=dict)
+    contradicting: int = 0
+
+    @property
+    def single_label(self) -> bool:
+        """Whether the bundle's findings are classes that exclude each other."""
+        return self.bundle.manifest.single_label
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,24 +66,32 @@ class Classified:
         return tuple(label.name for label in self.bundle.manifest.labels)
 
     @property
-    def thresholds(self) -> NDArray[np.float64]:
-        """The bundle's thresholds, at the prevalence that the probabilities were corrected for."""
+    def thresholds(self) -> NDArray[np.float64] | None:
+        """The bundle's thresholds, at the prevalence that the probabilities were corrected for.
+
+        None for classes that exclude each other, of which the most probable one is taken.
+        """
+        if self.single_label:
+            return None
         moved = {name: correction.threshold for name, correction in self.corrections.items()}
-        return np.array([moved.get(label.name, label.threshold) for label in self.bundle.manifest.labels])
+        own = (moved.get(label.name, label.threshold) for label in self.bundle.manifest.labels)
+        return np.array(list(own), dtype=np.float64)
 
     def at_prevalence(self, prevalence: Mapping[str, float]) -> Classified:
         """The same records with these findings' probabilities and thresholds corrected. Raises `BundleError`."""
         corrections = prevalence_corrections(self.bundle, prevalence)
-        probabilities = self.probabilities.copy()
-        for column, name in enumerate(self.names):
-            if name in corrections:
-                probabilities[:, column] = corrections[name].probabilities(probabilities[:, column])
+        probabilities = corrected_probabilities(self.bundle, corrections, self.probabilities)
         return replace(self, probabilities=probabilities, corrections=corrections)
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a reader of the figures must know."""
         found = [*self.collection.notes, *self.exposure, *map(str, self.corrections.values())]
+        if self.contradicting:
+            found.append(
+                f"{self.contradicting:,} of {len(self.records):,} records have several of {', '.join(self.names)}, or "
+                "none, and are left out: the bundle is of classes that exclude each other"
+            )
         if self.failures:
             total = len(self.records) + len(self.failures)
             found.append(
@@ -105,8 +121,9 @@ class Classified:
             )
         if self.chosen_on:
             found.append(
-                f"thresholds, calibration and epoch were chosen on {self.chosen_on:,} of {len(self.records):,} "
-                "records: F1, sensitivity and specificity are optimistic"
+                f"{'' if self.single_label else 'thresholds, '}calibration and epoch were chosen on "
+                f"{self.chosen_on:,} of {len(self.records):,} records: "
+                f"{'the figures' if self.single_label else 'F1, sensitivity and specificity'} are optimistic"
             )
         return tuple(found)
 
@@ -133,13 +150,14 @@ class _Row:
 
     collection: Collection
     record: str
+    preparation: Preparation
 
     @property
     def path(self) -> Path:
         return self.collection.path(self.record)
 
-    def read(self) -> ECG:
-        return self.collection.read(self.record)
+    def read(self) -> Signal:
+        return self.collection.recording_for(self.record, self.preparation).read()
 
 
 def choose_records(
@@ -176,7 +194,7 @@ def classify_records(
     bundle = classifier.bundle
     names = [label.name for label in classifier.labels]
     rows = np.flatnonzero(chosen)
-    readable = (_Row(collection, record) for record in collection.records.index[rows])
+    readable = (_Row(collection, record, bundle.manifest.preparation) for record in collection.records.index[rows])
     found, kept, failures = [], [], []
     for row, result in zip(rows, progress(classifier.classify(readable, batch_size)), strict=True):
         if isinstance(result, Failure):
@@ -189,17 +207,23 @@ def classify_records(
         raise DatasetError(f"{collection.directory}: none of {len(rows)} records could be read; {failures[0].error}")
     table = collection.records.iloc[kept]
     calibrated, uncalibrated = np.moveaxis(np.array(found), -1, 0)
+    labels = collection.labels(names, bundle.manifest.provenance.get("recipe", {}).get("task"))[kept]
+    contradicting = 0
+    if bundle.manifest.single_label:
+        exclusive = class_labels(labels)
+        labels, contradicting = exclusive.labels, len(exclusive.several) + len(exclusive.none)
     return Classified(
         bundle=bundle,
         collection=collection,
         records=tuple(table.index),
         patients=table["patient"].to_numpy(dtype=str),
-        labels=collection.labels(names, bundle.manifest.provenance.get("recipe", {}).get("task"))[kept],
+        labels=labels,
         probabilities=calibrated,
         uncalibrated=uncalibrated,
         failures=tuple(failures),
         trained_on=_in_recipe(bundle, collection, table, "train"),
         chosen_on=_in_recipe(bundle, collection, table, "validation"),
+        contradicting=contradicting,
     )
 
 
@@ -226,7 +250,7 @@ def evaluate_classified(
         "thresholds": manifest.thresholds_chosen,
         "calibration": manifest.calibration_chosen,
         "remarks": " ".join(f"{remark}." for remark in (classified.remarks if remarks is None else remarks)),
-        "thresholds_chosen_here": bool(classified.chosen_on),
+        "thresholds_chosen_here": bool(classified.chosen_on) and not classified.single_label,
         "command": command,
     }
     if difference is not None:
@@ -244,19 +268,25 @@ def evaluate_classified(
 
 
 def check_comparable(first: Bundle, second: Bundle) -> None:
-    """Raise `DatasetError` unless both bundles know the same findings in the same order."""
+    """Raise `DatasetError` unless both bundles know the same findings in the same order, as findings of one kind."""
     known = [", ".join(label.name for label in bundle.manifest.labels) for bundle in (first, second)]
     if known[0] != known[1]:
         raise DatasetError(
             f"{first.title} knows {known[0]} and {second.title} {known[1]}; only bundles for the same findings, in the "
             "same order, can be compared"
         )
+    if first.manifest.single_label != second.manifest.single_label:
+        single, other = (first, second) if first.manifest.single_label else (second, first)
+        raise DatasetError(
+            f"{single.title} is of classes that exclude each other, {other.title} of findings that may come together; "
+            "their decisions mean different things and cannot be compared"
+        )
 
 
 def compare(first: Classified, second: Classified, *, n_resamples: int = 1000, seed: int = 0) -> str:
     """The difference of two bundles on the records that both could read, macro, with intervals, in words.
 
-    Raises `DatasetError` if they know different findings.
+    Of classes that exclude each other, their accuracy too. Raises `DatasetError` if they know different findings.
     """
     check_comparable(first.bundle, second.bundle)
     place = {record: row for row, record in enumerate(second.records)}
@@ -275,9 +305,22 @@ def compare(first: Classified, second: Classified, *, n_resamples: int = 1000, s
     )
     lines = [f"{first.bundle.title} minus {second.bundle.title}, {len(rows):,} records, 95 % interval:"]
     for metric, label in (("auroc", "macro AUROC"), ("f1", "macro F1")):
-        interval = difference.macro[metric]
-        lines.append(f"  {label}: {interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]")
+        lines.append(_difference_line(label, difference.macro[metric]))
+    if first.single_label:
+        overall = paired_overall_difference(
+            first.labels[rows],
+            first.probabilities[rows],
+            second.probabilities[others],
+            first.patients[rows],
+            n_resamples=n_resamples,
+            seed=seed,
+        )
+        lines += [_difference_line(metric.replace("_", " "), overall[metric]) for metric in ("accuracy", "log_loss")]
     return "\n".join(lines)
+
+
+def _difference_line(label: str, interval: Interval) -> str:
+    return f"  {label}: {interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
 
 
 def _in_words(folds: tuple[int, ...] | None, share: tuple[float, float] | None) -> str:

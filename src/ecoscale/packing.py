@@ -16,6 +16,7 @@ from ecoscale.calibration import METHODS
 from ecoscale.complexity import measure_complexity
 from ecoscale.datasets import list_collections, named_collection
 from ecoscale.datasets.synthetic import synthetic_ecg
+from ecoscale.errors import RecipeError
 from ecoscale.evaluation import (
     choose_thresholds,
     compare_calibrations,
@@ -44,14 +45,20 @@ if TYPE_CHECKING:
 SELF_TEST_CASES: tuple[tuple[str, ...], ...] = ((), ("AF",), ("LBBB",), ("SB", "1dAVb"))
 """Synthetic ECGs that make the self-test's input."""
 
+MOST_PROBABLE = "none: the classes exclude each other, and the most probable one is the answer"
+"""What stands in place of how thresholds were chosen."""
+
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """A run's best epoch on its validation part, with the calibration and thresholds chosen there."""
+    """A run's best epoch on its validation part, with the calibration and thresholds chosen there.
+
+    Classes that exclude each other have no thresholds.
+    """
 
     run: Run
     calibration: Calibration
-    thresholds: ChosenThresholds
+    thresholds: ChosenThresholds | None
     chosen: str
     evaluation: Evaluation
     cost: Complexity
@@ -65,37 +72,50 @@ class MeasuredRun:
 def measure_run(
     run: Run,
     sensitivity: float | None = None,
-    calibration: CalibrationMethod = "platt",
+    calibration: CalibrationMethod | None = None,
     fewest_positives: int = 1,
 ) -> MeasuredRun:
     """Fit the calibration and then choose thresholds on a run's validation part, and measure there.
 
     Thresholds are F1-optimal or, with `sensitivity`, the highest that have at least that sensitivity; with fewer than
-    `fewest_positives` a finding keeps 0.5. Raises
-    `EvaluationError` for a sensitivity that is not above 0 and up to 1, and for an unknown calibration.
+    `fewest_positives` a finding keeps 0.5. The calibration is by default Platt's. Where classes exclude each other
+    (`Recipe.single_label`) it is by default one temperature, and there are no thresholds.
+
+    Raises `EvaluationError` for a sensitivity that is not above 0 and up to 1, and for a calibration that is unknown or
+    not for exclusive classes; `RecipeError` for an option of thresholds where there are none.
     """
     recipe, preparation, validation = run.recipe, run.preparation, run.validation
     labels, logits = validation["labels"], validation["logits"]
-    fitted = fit_calibration(labels, logits, calibration, recipe.findings)
+    single = recipe.single_label
+    if single and (sensitivity is not None or fewest_positives != 1):
+        option = "sensitivity" if sensitivity is not None else "fewest_positives"
+        raise RecipeError(
+            f"{run.folder}: the classes of this run exclude each other, and the most probable one is the answer; "
+            f"{option} is of thresholds, which there are none of: leave it out"
+        )
+    method = calibration or ("temperature" if single else "platt")
+    fitted = fit_calibration(labels, logits, method, recipe.findings, single_label=single)
     probabilities = fitted.probabilities(logits)
-    thresholds = choose_thresholds(
-        labels,
-        probabilities,
-        "f1" if sensitivity is None else "sensitivity",
-        target=sensitivity,
-        names=recipe.findings,
-        fewest_positives=fewest_positives,
-    )
     part = _validated_on(run)
-    how = "F1-optimal" if sensitivity is None else f"the highest with a sensitivity of {sensitivity:g}"
-    chosen = f"{how} for each finding on the validation part ({part}), after calibration"
+    thresholds, chosen = None, MOST_PROBABLE
+    if not single:
+        thresholds = choose_thresholds(
+            labels,
+            probabilities,
+            "f1" if sensitivity is None else "sensitivity",
+            target=sensitivity,
+            names=recipe.findings,
+            fewest_positives=fewest_positives,
+        )
+        how = "F1-optimal" if sensitivity is None else f"the highest with a sensitivity of {sensitivity:g}"
+        chosen = f"{how} for each finding on the validation part ({part}), after calibration"
     evaluation = evaluate(
         labels,
         probabilities,
-        thresholds.values,
+        None if thresholds is None else thresholds.values,
         recipe.findings,
         validation["patients"],
-        context={"dataset": part, "thresholds": chosen, "thresholds_chosen_here": True},
+        context={"dataset": part, "thresholds": chosen, "thresholds_chosen_here": not single},
     )
     cost = measure_complexity(run.load_network(), preparation.n_channels, preparation.window)
     return MeasuredRun(run, fitted, thresholds, chosen, evaluation, cost)
@@ -109,7 +129,7 @@ def pack(
     version: str = "1",
     beside: Sequence[Run] = (),
     sensitivity: float | None = None,
-    calibration: CalibrationMethod = "platt",
+    calibration: CalibrationMethod | None = None,
     fewest_positives: int = 1,
 ) -> Bundle:
     """Make a bundle of a run's best epoch.
@@ -123,7 +143,15 @@ def pack(
         refuse_other_validation(run, other)
     measured, *others = (measure_run(each, sensitivity, calibration, fewest_positives) for each in (run, *beside))
     recipe, preparation, validation = run.recipe, run.preparation, run.validation
-    compared = compare_calibrations(validation["labels"], validation["logits"], validation["patients"], recipe.findings)
+    compared = compare_calibrations(
+        validation["labels"],
+        validation["logits"],
+        validation["patients"],
+        recipe.findings,
+        n_folds=min(5, len(set(validation["patients"].tolist()))),
+        single_label=recipe.single_label,
+    )
+    method = measured.calibration.method
     part = _validated_on(run)
     self_test = _self_test_signals(preparation)
     network = run.load_network()
@@ -134,10 +162,11 @@ def pack(
         created=datetime.now(UTC).date().isoformat(),
         description=recipe.description,
         labels=_labels(measured),
+        single_label=recipe.single_label,
         preparation=preparation,
         thresholds_chosen="; ".join((measured.chosen, *_left(measured.thresholds))),
-        calibration=calibration,
-        calibration_chosen="; ".join((_calibration_in_words(calibration, part), *measured.calibration.warnings)),
+        calibration=method,
+        calibration_chosen="; ".join((_calibration_in_words(method, part), *measured.calibration.warnings)),
         calibrations_compared=compared.figures,
         network={
             "model": recipe.model.name,
@@ -174,13 +203,14 @@ def _labels(measured: MeasuredRun) -> tuple[Label, ...]:
     found = []
     for column, finding in enumerate(recipe.findings):
         curve, at = measured.calibration.curves[column], measured.evaluation.metrics.classes[column]
-        f1_optimal = measured.thresholds.method == "f1" and finding not in measured.thresholds.left
+        chosen = measured.thresholds
+        f1_optimal = chosen is not None and chosen.method == "f1" and finding not in chosen.left
         found.append(
             Label(
                 name=finding,
                 title=_title(recipe, finding),
                 snomed=_snomed(recipe, finding),
-                threshold=float(measured.thresholds.values[column]),
+                threshold=None if chosen is None else float(chosen.values[column]),
                 slope=curve.slope,
                 intercept=curve.intercept,
                 knots=curve.knots,
@@ -191,9 +221,9 @@ def _labels(measured: MeasuredRun) -> tuple[Label, ...]:
     return tuple(found)
 
 
-def _left(thresholds: ChosenThresholds) -> list[str]:
+def _left(thresholds: ChosenThresholds | None) -> list[str]:
     """Which findings kept the threshold that they began with, if any."""
-    if not thresholds.left:
+    if thresholds is None or not thresholds.left:
         return []
     return [f"left at {DEFAULT_THRESHOLD:g} for want of positives to choose by: {', '.join(thresholds.left)}"]
 
@@ -263,6 +293,10 @@ def model_card(manifest: Manifest, measured: MeasuredRun, others: Sequence[Measu
 
 
 def _self_test_signals(preparation: Preparation) -> np.ndarray:
+    """Windows `(batch, channels, samples)` as the network reads them; of other signals than ECGs, white noise."""
+    if not preparation.is_ecg:
+        shape = (len(SELF_TEST_CASES), preparation.n_channels, preparation.window)
+        return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     ecgs = [synthetic_ecg(findings, seed=seed).ecg for seed, findings in enumerate(SELF_TEST_CASES)]
     return np.concatenate([preparation.windows(ecg) for ecg in ecgs])
 

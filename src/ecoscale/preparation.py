@@ -20,12 +20,11 @@ from pydantic import (
 
 from ecoscale.ecg import ECG, LEADS, LIMB_LEADS, UNIT
 from ecoscale.filtering import highpass
+from ecoscale.signal import Signal
 from ecoscale.units import plain_unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from ecoscale.signal import Signal
 
 REVISION = "0.1.0"
 """The version of ecoscale since which the same ECG and preparation give the same input. Prepared stores depend on it:
@@ -162,6 +161,12 @@ class Preparation(BaseModel):
         extension = min(int(2 * self.rate / self.highpass), samples.shape[1] - 1)
         return highpass(samples, self.highpass, self.rate, extension)
 
+    def signal_of(self, samples: NDArray[np.floating], **about: Any) -> Signal:
+        """What `conform` made, `(channels, samples)`, as a signal again: an ECG where it is one."""
+        if self.is_ecg:
+            return ECG(samples, self.rate, self.channels, **about)
+        return Signal(samples, self.rate, self.channels, self.units, **about)
+
     def starts(self, n_samples: int) -> NDArray[np.int64]:
         """First sample of each window over a record of `n_samples` at `rate`; the windows cover all of it evenly."""
         surplus = n_samples - self.window
@@ -171,10 +176,15 @@ class Preparation(BaseModel):
         return np.linspace(0, surplus, int(np.ceil(surplus / hop)) + 1).round().astype(np.int64)
 
     def pad(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`(channels, samples)` with zeros on both sides, up to one window; unchanged if it is long enough."""
+        """`(channels, samples)` filled up on both sides to one window; unchanged if it is long enough.
+
+        An ECG with zeros, any other signal with each channel's mean: a zero may be far from all that it measures.
+        """
         if signal.shape[1] >= self.window:
             return signal
         padded = np.zeros((len(signal), self.window), dtype=signal.dtype)
+        if not self.is_ecg:
+            padded[:] = signal.mean(axis=1, keepdims=True)
         padded[:, self.within_padding(signal.shape[1])] = signal
         return padded
 
@@ -213,7 +223,8 @@ class Preparation(BaseModel):
         found = []
         if signal.duration < 0.95 * self.seconds:
             found.append(
-                f"padded: {signal.duration:.2f} s of signal in a window of {self.seconds:g} s; the rest is zeros"
+                f"padded: {signal.duration:.2f} s of signal in a window of {self.seconds:g} s; the rest is "
+                + ("zeros" if self.is_ecg else "each channel's mean")
             )
         if signal.rate < 0.8 * self.rate:
             found.append(

@@ -14,7 +14,6 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ecoscale.bundle import CARD, RELIABILITY, WEIGHTS, Fidelity, Integers, write_bundle
-from ecoscale.calibration import Calibration
 from ecoscale.datasets import PRESENT
 from ecoscale.datasets.processes import silent
 from ecoscale.errors import BundleError
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from ecoscale.training.data import Examples
 
 AUROC_FALL, F1_FALL = 0.002, 0.005
-"""By how much macro AUROC and macro F1 of the validation part may fall."""
+"""By how much macro AUROC and macro F1 of the validation part may fall; of exclusive classes, accuracy as F1."""
 CALIBRATION_RECORDS = 512
 DAMAGE_RECORDS = 64
 """Training records on which the layers are compared."""
@@ -61,10 +60,14 @@ def quantise(
     """Write a bundle like this one that holds its network in 8-bit integers beside the one in float.
 
     `directories` says where the collections of its recipe lie, `stores` where their signals are prepared; `records` of
-    the training part calibrate. Raises `BundleError` if integers cost more than allowed with half the layers in float,
-    or are no faster here (unless `even_if_slower`), and `RecipeError` if a collection is missing.
+    the training part calibrate. Of classes that exclude each other it is their accuracy, and not macro F1, that may
+    fall by no more than `f1_fall`.
+
+    Raises `BundleError` if integers cost more than allowed with half the layers in float, or are no faster here (unless
+    `even_if_slower`), and `RecipeError` if a collection is missing.
     """
-    accepted_falls = {"macro AUROC": auroc_fall, "macro F1": f1_fall}
+    decided = "accuracy" if bundle.manifest.single_label else "macro F1"
+    accepted_falls = {"macro AUROC": auroc_fall, decided: f1_fall}
     recipe = Recipe.model_validate(bundle.manifest.provenance.get("recipe", {}))
     data = ECGData(recipe, directories, stores, progress)
     preparation = bundle.manifest.preparation
@@ -125,7 +128,8 @@ def _refitted(
     `expected`; one that was left alone for want of positives stays.
     """
     names = [label.name for label in bundle.manifest.labels]
-    calibration = fit_calibration(labels, found, bundle.manifest.calibration, names)
+    single_label = bundle.manifest.single_label
+    calibration = fit_calibration(labels, found, bundle.manifest.calibration, names, single_label=single_label)
     before, after = bundle.calibration.probabilities(expected), calibration.probabilities(found)
     refitted = []
     for column, label in enumerate(bundle.manifest.labels):
@@ -135,7 +139,7 @@ def _refitted(
         if label.operating_points:
             changes["threshold"] = float(choose_thresholds(truth, scores, "f1").values[0])
             changes["operating_points"] = operating_points(truth[:, 0], scores[:, 0])
-        elif label.threshold != DEFAULT_THRESHOLD and positive.any():
+        elif label.threshold not in (None, DEFAULT_THRESHOLD) and positive.any():
             sensitivity = float((before[positive, column] >= label.threshold).mean())
             if sensitivity > 0:
                 chosen = choose_thresholds(truth, scores, "sensitivity", target=sensitivity)
@@ -157,11 +161,19 @@ def _compare(
     patients = np.concatenate([part.patients for part in data.validation])
     sides = []
     for logits, own in ((expected, bundle.manifest.labels), (found, refitted)):
-        calibration = Calibration(bundle.manifest.calibration, tuple(label.curve for label in own))
-        probabilities = calibration.probabilities(logits)
-        figures = measure(labels, probabilities, [label.threshold for label in own]).macro
-        sides.append((figures["auroc"], figures["f1"], cross_fitted_f1(labels, probabilities, patients).macro))
+        probabilities = bundle.manifest.calibration_of(own).probabilities(logits)
+        if bundle.manifest.single_label:
+            figures = measure(labels, probabilities, None).macro
+            known = (labels == PRESENT).any(axis=1)
+            right = probabilities[known].argmax(axis=1) == labels[known].argmax(axis=1)
+            sides.append((figures["auroc"], float(right.mean()), figures["f1"]))
+        else:
+            thresholds = [label.threshold for label in own if label.threshold is not None]
+            figures = measure(labels, probabilities, thresholds).macro
+            sides.append((figures["auroc"], figures["f1"], cross_fitted_f1(labels, probabilities, patients).macro))
     names = ("macro AUROC", "macro F1", "macro F1, cross-fitted")
+    if bundle.manifest.single_label:
+        names = ("macro AUROC", "accuracy", "macro F1")
     return tuple(
         Fidelity(name=name, fp32=fp32, int8=int8, accepted_fall=accepted_falls.get(name))
         for name, fp32, int8 in zip(names, *sides, strict=True)
@@ -196,7 +208,7 @@ def _write(bundle: Bundle, folder: Path, integers: Integers, model: bytes) -> Bu
     section = (
         Environment(loader=PackageLoader("ecoscale", "templates"), undefined=StrictUndefined, trim_blocks=True)
         .get_template("integers.md")
-        .render(integers=integers)
+        .render(integers=integers, single_label=bundle.manifest.single_label)
     )
     card = (bundle.path / CARD).read_text(encoding="utf-8")
     card = re.sub(r"^## In 8-bit integers\n.*?(?=^## )", "", card, flags=re.MULTILINE | re.DOTALL)

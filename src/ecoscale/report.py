@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ecoscale.drawing import draw_ecg, figure_svg
 from ecoscale.findings import DISCLAIMER
-from ecoscale.wording import measured_rows, percent, sentence, warning_in_words
+from ecoscale.wording import measured_rows, percent, sentence, verdict, warning_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,6 +62,7 @@ def write_report(
     templates = _templates()
     sheet = templates.get_template("recording.html")
     entries: list[_Entry] = []
+    single_label = False
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace", newline="\n") as drawn:
         for number, (ecg, prediction) in enumerate(results, start=1):
             name = prediction.record or Path(prediction.source).name or f"Recording {number}"
@@ -71,11 +72,13 @@ def write_report(
                     name=name,
                     ecg=ecg,
                     prediction=prediction,
+                    verdict=verdict(prediction),
                     svg=figure_svg(draw_ecg(ecg, title=""), description=_description(ecg, name)),
                     warnings=[warning_in_words(warning) for warning in prediction.warnings],
                     measured=[] if prediction.measurements is None else measured_rows(prediction.measurements),
                 )
             )
+            single_label = prediction.single_label
             present = tuple(finding.title for finding in prediction.findings.values() if finding.present)
             entries.append(_Entry(number, name, present, len(prediction.warnings)))
         drawn.seek(0)
@@ -83,6 +86,7 @@ def write_report(
         page = templates.get_template("report.html").generate(
             title=title,
             entries=entries,
+            single_label=single_label,
             n_present=sum(bool(entry.present) for entry in entries),
             failures=[(file, error.removeprefix(f"{file}: ")) for file, error in failures],
             recordings=iter(partial(drawn.read, 1 << 16), ""),

@@ -13,10 +13,10 @@ from ecoscale.reading import Failure
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ecoscale.ecg import ECG
     from ecoscale.inference import Prediction
+    from ecoscale.signal import Signal
 
-    Result = tuple[ECG, Prediction] | Failure
+    Result = tuple[Signal, Prediction] | Failure
 
 ResultsFormat = Literal["json", "csv", "parquet"]
 

@@ -10,7 +10,7 @@ import csv
 import json
 from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from ecoscale.errors import MissingExtraError, ResultsError
 from ecoscale.measurements import NUMBERS
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import pyarrow
 
+    from ecoscale.ecg import ECG
     from ecoscale.inference import Classifier
     from ecoscale.reading import Readable
     from ecoscale.result_rows import Result, ResultsFormat
@@ -75,11 +76,15 @@ def differing_settings(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> li
 
 
 def measured_too(results: Iterable[Result]) -> Iterator[Result]:
-    """The results, with what each ECG measures. Raises `MissingExtraError` without neurokit2."""
+    """The results of ECGs, with what each measures. Raises `MissingExtraError` without neurokit2."""
     from ecoscale.measurements import with_measurements
 
     for result in results:
-        yield result if isinstance(result, Failure) else (result[0], with_measurements(*result))
+        if isinstance(result, Failure):
+            yield result
+        else:
+            signal, prediction = result
+            yield signal, with_measurements(cast("ECG", signal), prediction)
 
 
 def parquet_schema(settings: Mapping[str, Any]) -> pyarrow.Schema:

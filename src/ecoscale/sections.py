@@ -20,7 +20,7 @@ ROWS_SHOWN = 12
 def findings_section(
     prediction: Prediction, reliable: Mapping[str, str] | None = None, most: int = ROWS_SHOWN
 ) -> Section:
-    """The findings with probability and threshold: those that are present first, then the most probable."""
+    """The findings with probability and any threshold: those that are present first, then the most probable."""
     findings = sorted(prediction.findings.values(), key=lambda each: (not each.present, -each.probability))
     if len(findings) <= most:
         findings = list(prediction.findings.values())
@@ -28,13 +28,18 @@ def findings_section(
     shown = findings[: max(most, n_present)]
     rows = [_finding_row(finding, (reliable or {}).get(finding.name, "")) for finding in shown]
     if len(findings) > len(shown):
-        rows.append(Row(f"and {len(findings) - len(shown)} more, each less probable and below its threshold"))
+        below = "" if prediction.single_label else " and below its threshold"
+        rows.append(Row(f"and {len(findings) - len(shown)} more, each less probable{below}"))
     return Section("Findings", tuple(rows))
 
 
 def _finding_row(finding: FindingResult, reliable: str) -> Row:
     mark = "●" if finding.present else "○"
-    detail = [finding.name, f"{'present' if finding.present else 'absent'}, threshold {percent(finding.threshold)}"]
+    if finding.threshold is None:
+        result = "most probable" if finding.present else "less probable"
+    else:
+        result = f"{'present' if finding.present else 'absent'}, threshold {percent(finding.threshold)}"
+    detail = [finding.name, result]
     if finding.prevalence is not None:
         detail.append(f"for a prevalence of {percent(finding.prevalence)}")
     if reliable:
@@ -82,6 +87,7 @@ def sections_beside(
         sections += measurement_sections(measurements, disagreeing)
     if prediction is not None:
         sections += warnings_section(prediction.warnings)
-        about = (Row(f"Probabilities by {prediction.bundle}; the mark on a bar is the threshold."),)
+        marks = "they sum to 100 %" if prediction.single_label else "the mark on a bar is the threshold"
+        about = (Row(f"Probabilities by {prediction.bundle}; {marks}."),)
         sections.append(Section("", (*about, Row(prediction.disclaimer)), "faded"))
     return sections

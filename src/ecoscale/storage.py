@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -29,6 +30,9 @@ PIECE = 16 * 2**20
 
 CONNECTIONS = 8
 """Pieces under way at the same time."""
+
+FEW = 100
+"""Up to so many files, each is made sure to be on the disk before the copy counts: a power failure leaves it whole."""
 
 CACHE_VARIABLE = "ECOSCALE_CACHE"
 
@@ -71,6 +75,7 @@ def filesystem(url: str) -> tuple[AbstractFileSystem, str]:
         import fsspec
     except ImportError as error:
         raise MissingExtraError(url, "fsspec", "cloud") from error
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs what it raises, with every line that led to it
     with explained(url):
         try:
             fs, path = fsspec.core.url_to_fs(url)
@@ -109,7 +114,9 @@ def files_below(url: str) -> list[StoredFile]:
     fs, root = filesystem(url)
     with explained(url):
         fs.invalidate_cache()  # what others have written meanwhile
-        found: dict[str, dict[str, Any]] = dict(fs.find(root, detail=True))
+        listed: dict[str, dict[str, Any]] = dict(fs.find(root, detail=True))
+        # The listing of a web server names files and says no more.
+        found = {at: info if info.get("size") is not None else fs.info(at) for at, info in listed.items()}
     files = [
         StoredFile(_relative(url, root, location), location, int(info["size"]), _version(info))
         for location, info in found.items()
@@ -147,6 +154,15 @@ def exists(url: str) -> bool:
     with explained(url):
         fs.invalidate_cache()
         return fs.exists(path)
+
+
+def refuse_unwritable(url: str) -> None:
+    """Raise `StorageError` if nothing can be written below a URL: an empty file is, and removed."""
+    trial = f"{url.rstrip('/')}/.ecoscale-trial"
+    write_whole(trial, b"")
+    fs, path = filesystem(trial)
+    with explained(trial):
+        fs.rm_file(path)
 
 
 def cache_folder() -> Path:
@@ -249,6 +265,8 @@ def _copy(url: str, fs: AbstractFileSystem, files: Sequence[StoredFile], folder:
     """Copy files into a folder, going on with what is there."""
     folder.mkdir(exist_ok=True)
     there = {file: _size(folder / file.name) for file in files}
+    there = {file: size if size <= file.size else 0 for file, size in there.items()}
+    durable = len(files) <= FEW  # of thousands, each would cost milliseconds
     missing = sum(file.size - there[file] for file in files)
     if missing > (free := shutil.disk_usage(folder).free):
         raise StorageError(
@@ -261,7 +279,8 @@ def _copy(url: str, fs: AbstractFileSystem, files: Sequence[StoredFile], folder:
             content: Any = fs.cat_file(file.location, start=start, end=end) if end else b""
         if len(content) != end - start:
             raise StorageError(
-                f"{url} ({file.name}): {len(content)} bytes came, {end - start} were asked for; try again"
+                f"{url} ({file.name}): {len(content)} bytes came, {end - start} were asked for; does this server send "
+                "parts of files (HTTP range requests)?"
             )
         return file, start, content
 
@@ -278,7 +297,7 @@ def _copy(url: str, fs: AbstractFileSystem, files: Sequence[StoredFile], folder:
             with path.open("r+b" if start else "wb") as stream:
                 stream.seek(start)
                 stream.write(content)
-                if start + len(content) == file.size:
+                if durable and start + len(content) == file.size:
                     stream.flush()
                     os.fsync(stream.fileno())
     except OSError as error:

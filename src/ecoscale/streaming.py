@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecoscale.ecg import ECG
+from ecoscale.ecg import ECG, UNIT
 from ecoscale.errors import SignalError
-from ecoscale.excerpts import Window, require_leads, why_unreadable, window_samples
+from ecoscale.excerpts import Window, require_channels, why_unreadable, window_samples
 from ecoscale.formats.leads import canonical_leads
 from ecoscale.formats.quantities import required_millivolts
+from ecoscale.signal import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from ecoscale.inference import Classifier
+    from ecoscale.preparation import Preparation
 
 SOURCE = "stream"
 """The `source` of a stream's predictions, and how its errors begin."""
@@ -66,9 +68,11 @@ class Stream:
     rate
         Samples per second of the device's clock (Hz).
     leads
-        Names of the rows of what is pushed; default: the leads that the bundle reads.
+        Names of the rows of what is pushed; default: the leads that the bundle reads. Of a bundle of another signal:
+        its channels.
     unit
-        Of what is pushed: mV, uV, V or nV.
+        Of what is pushed: mV, uV, V or nV; default mV. Of another signal: one for all rows, or one each; default: those
+        that the bundle reads.
     hop
         Seconds from one result to the next (default 5); windows overlap where it is shorter than a window.
     tolerance
@@ -81,8 +85,8 @@ class Stream:
 
     Raises
     ------
-    LeadError
-        If the bundle reads leads that are not among `leads` and cannot be derived.
+    ChannelError
+        If the bundle reads channels that are not among `leads`; a `LeadError` where they are leads that do not follow.
     SignalError
         If the rate, the hop, the tolerance or the persistence cannot be.
     FormatError
@@ -95,13 +99,14 @@ class Stream:
         *,
         rate: float,
         leads: Sequence[str] | None = None,
-        unit: str = "mV",
+        unit: str | Sequence[str] | None = None,
         hop: float = 5.0,
         tolerance: float = 0.05,
         persistence: tuple[int, int] = (1, 1),
     ) -> None:
-        names = classifier.preparation.leads if leads is None else canonical_leads(leads, SOURCE)
-        require_leads(classifier, names, SOURCE)
+        preparation = classifier.preparation
+        names, units, factor = _rows_of(preparation, leads, unit)
+        require_channels(classifier, names, SOURCE)
         if not (np.isfinite(rate) and rate > 0):
             raise SignalError(f"{SOURCE}: the rate is {rate!r}; expected a positive number of samples per second")
         if not (np.isfinite(hop) and round(hop * rate) > 0):
@@ -112,7 +117,7 @@ class Stream:
             raise SignalError(f"{SOURCE}: the persistence is {persistence}; expected (k, n) with 1 <= k <= n")
         self.classifier, self.rate, self.leads, self.hop = classifier, float(rate), tuple(names), float(hop)
         self.tolerance, self.persistence = float(tolerance), persistence
-        self._factor = required_millivolts(unit, SOURCE, "the unit")
+        self._units, self._factor = units, factor
         self._window = window_samples(classifier.preparation, self.rate)
         self._buffer = np.empty((len(names), WINDOWS_HELD * self._window), np.float32)
         self.reset()
@@ -216,7 +221,7 @@ class Stream:
     def _take(self, chunk: NDArray) -> list[LiveWindow]:
         """Put samples in mV into the buffer; classify each window that they complete."""
         found: list[LiveWindow] = []
-        due: list[tuple[ECG, float, float, tuple[str, ...]]] = []
+        due: list[tuple[Signal, float, float, tuple[str, ...]]] = []
         while chunk.shape[1]:
             start = self._base + round(self._number * self.hop * self.rate)
             if self._held == self._buffer.shape[1]:
@@ -233,13 +238,18 @@ class Stream:
             self._pushed += part.shape[1]
             if self._first + self._held == start + self._window:
                 signal = self._buffer[:, start - self._first : self._held].copy()
-                ecg, stop = ECG(signal, self.rate, self.leads, source=SOURCE), self._next
+                ecg, stop = self._recording(signal), self._next
                 due.append((ecg, stop - self._window / self.rate, stop, self._clock(start)))
                 self._number += 1
             if len(due) == WINDOWS_AT_ONCE or not chunk.shape[1]:
                 found += self._classified(due)
                 due.clear()
         return found
+
+    def _recording(self, samples: NDArray[np.float32]) -> Signal:
+        if self._units is None:
+            return ECG(samples, self.rate, self.leads, source=SOURCE)
+        return Signal(samples, self.rate, self.leads, self._units, source=SOURCE)
 
     def _clock(self, start: int) -> tuple[str, ...]:
         """The warning of a window whose timestamps say another length than its samples."""
@@ -254,7 +264,7 @@ class Stream:
             f"the rate {self._window / (length + drift):.4g} Hz instead of {self.rate:g} Hz?",
         )
 
-    def _classified(self, due: list[tuple[ECG, float, float, tuple[str, ...]]]) -> list[LiveWindow]:
+    def _classified(self, due: list[tuple[Signal, float, float, tuple[str, ...]]]) -> list[LiveWindow]:
         if not due:
             return []
         reasons = [why_unreadable(ecg) for ecg, *_ in due]
@@ -271,3 +281,23 @@ class Stream:
             )
             found.append(LiveWindow(start, stop, prediction, reason, confirmed, clock))
         return found
+
+
+def _rows_of(
+    preparation: Preparation, names: Sequence[str] | None, unit: str | Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...] | None, float]:
+    """What is pushed to a stream: names, units (None: an ECG's), and by what it is multiplied to be in them."""
+    if preparation.is_ecg:
+        leads = preparation.channels if names is None else canonical_leads(names, SOURCE)
+        return leads, None, required_millivolts(_one(unit), SOURCE, "the unit")
+    channels = preparation.channels if names is None else tuple(names)
+    if unit is not None:
+        return channels, (unit,) * len(channels) if isinstance(unit, str) else tuple(unit), 1.0
+    usual = dict(zip(preparation.channels, preparation.units, strict=True))
+    return channels, tuple(usual.get(name, "") for name in channels), 1.0
+
+
+def _one(unit: str | Sequence[str] | None) -> str:
+    if unit is None:
+        return UNIT
+    return unit if isinstance(unit, str) else ", ".join(unit)

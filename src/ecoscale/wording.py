@@ -68,7 +68,10 @@ def measured_line(measurements: Measurements) -> str:
 
 
 def verdict(prediction: Prediction) -> str:
-    """What is present, in one line."""
+    """What is present, in one line; of classes that exclude each other the one that it is, with its probability."""
+    if prediction.single_label:
+        (found,) = (finding for finding in prediction.findings.values() if finding.present)
+        return f"{sentence(found.title)}, {percent(found.probability)}"
     present = [finding.title for finding in prediction.findings.values() if finding.present]
     if present:
         return sentence(", ".join(present))
@@ -79,11 +82,13 @@ def reliability(classifier: Classifier) -> dict[str, str]:
     """What the bundle knows of how far each finding can be trusted, at the threshold in use; by name.
 
     From its validation records (`bundle.json`): sensitivity and specificity, and the share of alarms that are right at
-    the prevalence there. Findings whose threshold is another than the one that was measured are left out.
+    the prevalence there. Findings whose threshold is another than the one that was measured are left out, and so are
+    classes that exclude each other, which have none.
     """
     told = {}
     for label in classifier.labels:
-        points = [point for point in label.operating_points if abs(point[0] - label.threshold) < 1e-9]
+        threshold = float("nan") if label.threshold is None else label.threshold
+        points = [point for point in label.operating_points if abs(point[0] - threshold) < 1e-9]
         if not points or label.name in classifier.corrections:
             continue
         _, sensitivity, specificity = points[0]

@@ -25,8 +25,13 @@ from ecoscale.preparation import Preparation
 SOURCE = Path(__file__).parents[2] / "src"
 
 
-def made_bundle(folder, *, name="cheap", seed=0, findings=CODE_FINDINGS, provenance=None):
-    """A bundle whose network weighs each lead's mean absolute value. It knows nothing, and is quick."""
+def made_bundle(
+    folder, *, name="cheap", seed=0, findings=CODE_FINDINGS, provenance=None, single_label=False, prevalences=None
+):
+    """A bundle whose network weighs each lead's mean absolute value. It knows nothing, and is quick.
+
+    With `single_label` its findings are taken for classes that exclude each other, at a temperature of 2.
+    """
     random = np.random.default_rng(seed)
     weights = random.normal(scale=4, size=(12, len(findings))).astype(np.float32)
     graph = helper.make_graph(
@@ -51,8 +56,18 @@ def made_bundle(folder, *, name="cheap", seed=0, findings=CODE_FINDINGS, provena
         created="2025-01-01",
         description="For tests",
         labels=tuple(
-            Label(name=finding.name, title=finding.title, snomed=finding.snomed, threshold=0.5) for finding in findings
+            Label(
+                name=finding.name,
+                title=finding.title,
+                snomed=finding.snomed,
+                threshold=None if single_label else 0.5,
+                slope=0.5 if single_label else 1.0,
+                prevalence=(prevalences or {}).get(finding.name),
+            )
+            for finding in findings
         ),
+        single_label=single_label,
+        calibration="temperature" if single_label else "platt",
         preparation=Preparation(rate=100, window=1000),
         thresholds_chosen="not at all",
         calibration_chosen="not at all",

@@ -146,3 +146,10 @@ def test_it_measures_what_predict_would_say_at_another_prevalence(run, tiny_bund
     expected = prevalence_corrections(tiny_bundle, {"AF": 0.02})["AF"].threshold
     assert evaluation["metrics"]["classes"][-1]["threshold"] == pytest.approx(expected)
     assert "Grey: the same records without calibration." in (tmp_path / "report.html").read_text()
+
+
+def test_a_collection_may_lie_at_a_url(run, bundle, exams, bucket, tmp_path):
+    source = bucket.put_folder("CODE-15", exams)
+    result = run("evaluate", bundle, source, "--cache", tmp_path / "copies", "--out", tmp_path / "out", *QUICK)
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["n_records"] == 39

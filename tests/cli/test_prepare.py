@@ -56,6 +56,25 @@ def test_another_collection_than_the_folders_is_refused(run, exams, tmp_path):
     assert "ptbxl_database.csv: not found" in result.stderr
 
 
+def test_collection_and_store_may_lie_at_urls(run, exams, bucket, tmp_path):
+    source = bucket.put_folder("CODE-15", exams)
+    result = run("prepare", "code15", source, "--out", f"{bucket.url}/store", "--verify", "--cache", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert f"{bucket.url}/store: 39 records, 0.00 GB" in result.stdout
+    (copy,) = tmp_path.glob("store-*")
+    assert f"this machine's copy: {copy}" in result.stdout
+    assert bucket.get("store/signals.npy") == (copy / "signals.npy").read_bytes()
+    assert len(open_store(copy)) == 39
+
+
+def test_a_bucket_that_is_not_there_is_one_message(run, exams, bucket, tmp_path):
+    result = run("prepare", "code15", exams, "--out", "s3://no-such-bucket/store", "--cache", tmp_path)
+    assert (result.exit_code, result.stderr.count("error: ")) == (2, 1)
+    assert "s3://no-such-bucket/store" in result.stderr
+    assert "check the names of bucket and path" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_interrupted_it_says_how_to_go_on(process, exams, tmp_path):
     code = """
 import ecoscale.datasets.processes as processes

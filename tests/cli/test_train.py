@@ -29,7 +29,6 @@ def message(result):
         (["--data", "code15=a", "--data", "code15=b"], "Invalid value for --data: code15 is given twice"),
         (["--data", "code15=a", "--set", "seed"], "Invalid value for --set: 'seed'; expected KEY=VALUE"),
         (["--data", "code15=a", "--set", "seed=[1"], "Invalid value for --set: seed=[1; expected a value as YAML"),
-        ([], "Missing option '--data'"),
     ],
 )
 def test_an_option_of_the_wrong_form_is_refused(run, recipe, arguments, said):

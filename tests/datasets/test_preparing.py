@@ -72,6 +72,9 @@ class Shelf:
     def recording(self, record):
         return OnShelf(self, record)
 
+    def recording_for(self, record, _):
+        return self.recording(record)
+
     def labels(self, findings):
         return label_matrix(self.records["codes"], findings, "SCP")
 

@@ -159,7 +159,7 @@ def test_a_dialect_given_finds_the_tables_that_fit_it(tmp_path):
         ("leads: [I, X]\n", "unknown lead 'X'"),
         ("leads: [I]\ncolumns: {II: 1}\n", "leads and columns both name the leads"),
         ("decimal: ','\ndelimiter: comma\n", "are both the comma"),
-        ("samples_in: columns\nheader: true\n", "takes leads, and neither"),
+        ("samples_in: columns\nheader: true\n", "takes leads or channels, and neither"),
         ("encoding: klingon\n", "'klingon' is not an encoding"),
         ("encoding: base64\n", "'base64' is not an encoding"),
         ("- 500\n", "the dialect's the whole"),

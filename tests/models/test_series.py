@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecoscale.complexity import measure_complexity
 from ecoscale.errors import ModelError
 from ecoscale.models import create_model, gap_free_coverage, series_config
 from ecoscale.models.ecoscalenet import STAGE_STRIDES, block_layers
@@ -62,6 +63,16 @@ def test_primes_that_cover_are_as_few_as_cover(required):
     assert kernels == prime_kernels(kernels[-1])
     assert gap_free_coverage(prime_layers(kernels)) >= required
     assert len(kernels) == 1 or gap_free_coverage(prime_layers(kernels[:-1])) < required
+
+
+@pytest.mark.parametrize("n_channels", [1, 12])
+@pytest.mark.parametrize("n_samples", [8, 24, 64, 150, 254, 427, 500, 511, 1460, 4096])
+def test_a_network_takes_less_than_a_tenth_of_what_os_cnn_computes(n_samples, n_channels):
+    with torch.device("meta"):
+        own = create_model("ecoscalenet", n_channels, 2, **series_config(n_samples, n_channels))
+        other = create_model("oscnn", n_channels, 2, largest_kernel=min(n_samples // 4, 89))
+    macs = [measure_complexity(network, n_channels, n_samples).macs for network in (own, other)]
+    assert 10 * macs[0] < macs[1]
 
 
 @pytest.mark.parametrize("kernels", ["lean", "radix", "prime"])

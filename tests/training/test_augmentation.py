@@ -184,3 +184,18 @@ def test_without_mixing_signals_and_targets_are_those_given(marked):
     x, targets = mixed(*marked)
     assert x is marked[0]
     assert targets is marked[1]
+
+
+@pytest.mark.parametrize("option", [{"crop": 1.0, "shortest_crop": 0.2}, {"lead_dropout": 1.0}, {"gain": 1.0}])
+def test_of_other_signals_each_channels_mean_stays_where_something_is_taken_out(option):
+    x = 36.5 + 0.01 * torch.randn(8, 2, 300, generator=torch.Generator().manual_seed(1))
+    found = augment(x, Augmentation(**option), RATE, torch.Generator().manual_seed(0), 0.01)
+    assert (found - 36.5).abs().max() < 1
+
+
+def test_of_other_signals_amplitudes_are_standard_deviations_of_each_channel():
+    deviation = torch.tensor([[0.01], [100.0]])
+    found = augment(torch.ones(64, 2, 300), Augmentation(noise=0.5), RATE, torch.Generator().manual_seed(0), deviation)
+    relative = (found - 1) / deviation
+    assert float(relative.std(dim=-1).amax()) == pytest.approx(0.5, abs=0.08)
+    assert float(relative[:, 0].std()) == pytest.approx(float(relative[:, 1].std()), rel=0.05)

@@ -2,8 +2,13 @@
 
 import itertools
 import signal
+import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import psutil
@@ -11,62 +16,12 @@ import pytest
 import torch
 from torch import nn
 
-from ecoscale.errors import RecipeError
-from ecoscale.training import Recipe, Run, train
+from ecoscale.errors import RecipeError, RunError, StorageError
+from ecoscale.training import Run, distributed
 from ecoscale.training.batch_norm import ShareBatchNorm
 from ecoscale.training.data import EpochBatches
-from ecoscale.training.distributed import launch, this_process, weight_of_share
+from ecoscale.training.distributed import Processes, launch, this_process, weight_of_share
 from ecoscale.training.module import masked_loss
-
-WIDTH = 8
-
-
-@pytest.fixture(scope="module")
-def recipe(tiny_recipe) -> Recipe:
-    """Nothing random but the order of the exams, batches that no two processes can share evenly, some labels unknown.
-
-    The network has no unit that its rounding could turn on or off for a whole batch, as tiny EcoScale-Nets have.
-    """
-    content = tiny_recipe.model_dump() | {"name": "shared", "augmentation": {}}
-    # 87 and 32 records.
-    content["data"] = {
-        part: [{"collection": "code15", "share": share}]
-        for part, share in (("train", (0, 0.72)), ("validation", (0.72, 1)))
-    }
-    content["model"] = {"name": "fcn", "config": {"width": WIDTH}}
-    content["optimisation"] |= {"epochs": 3, "batch_size": 7, "learning_rate": 1e-3}
-    return Recipe.model_validate(content)
-
-
-@pytest.fixture(scope="module")
-def begin(recipe, code15, stores, tmp_path_factory):
-    """Start `ecoscale train` by two processes."""
-    path = tmp_path_factory.mktemp("recipes") / "shared.yaml"
-    path.write_text(recipe.to_yaml())
-
-    def begun(folder, *options, **how):
-        command = [sys.executable, "-m", "ecoscale", "train", path, "--data", f"code15={code15}", "--stores", stores]
-        arguments = [*command, "--out", folder, "--devices", "2", "--quiet", *options]
-        return subprocess.Popen([str(a) for a in arguments], stderr=subprocess.PIPE, text=True, **how)
-
-    return begun
-
-
-@pytest.fixture(scope="module")
-def alone(recipe, code15, stores, tmp_path_factory) -> Run:
-    folder = tmp_path_factory.mktemp("runs") / "alone"
-    return train(recipe, {"code15": code15}, folder, stores=stores, show_progress=False, accelerator="cpu")
-
-
-@pytest.fixture(scope="module")
-def shared(begin, alone, tmp_path_factory) -> Run:
-    """The same recipe by two processes (gloo)."""
-    folder = tmp_path_factory.mktemp("runs") / "shared"
-    with begin(folder) as process:
-        said = process.communicate(timeout=600)[1]
-    assert process.returncode == 0, said
-    assert said.count("3 epochs; best validation macro AUROC") == 1
-    return Run(folder)
 
 
 def scores(run):
@@ -234,3 +189,74 @@ def test_an_interactive_session_cannot_be_run_again(monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", [sys.executable])
     with pytest.raises(RecipeError, match=r"an interactive session has none; call train\(\) in a script, or use"):
         launch(2)
+
+
+@dataclass
+class Environment:
+    """What tells a process where it is; a machine each."""
+
+    main_port: int
+    main_address: str = "127.0.0.1"
+
+    def local_rank(self):
+        return 0
+
+
+@pytest.fixture
+def before_training(monkeypatch):
+    """What the first process and one of another machine come to before the training, given what each does there."""
+    monkeypatch.setattr(distributed, "TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr(distributed, "BEAT", timedelta(seconds=0.1))
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        environment = Environment(free.getsockname()[1])
+
+    def come(rank, work):
+        process = Processes(rank, 2, 1, environment)
+        with process.first_before_others(meanwhile=work):
+            if process.first:
+                work()
+        return f"{rank} trains"
+
+    def both(first, other):
+        with ThreadPoolExecutor(2) as pool:
+            ended = [pool.submit(come, rank, work) for rank, work in enumerate((first, other))]
+            return [future.exception(60) or future.result() for future in ended]
+
+    return both
+
+
+def long():
+    """Work for two and a half times as long as a silent process is waited for."""
+    threading.Event().wait(2.5)
+
+
+def nothing():
+    pass
+
+
+def fail():
+    raise StorageError("s3://bucket/store: nothing is there")
+
+
+@pytest.mark.parametrize(("first", "other"), [(long, nothing), (nothing, long)])
+def test_a_machine_that_copies_or_prepares_for_long_is_waited_for(before_training, first, other):
+    assert before_training(first, other) == ["0 trains", "1 trains"]
+
+
+def test_a_machine_that_falls_silent_before_the_training_is_named(before_training, monkeypatch):
+    monkeypatch.setattr(distributed, "BEAT", timedelta(hours=1))
+    said = [str(outcome) for outcome in before_training(nothing, long)]
+    assert said[0] == "process 1 has been silent for 1 s"
+    said = [str(outcome) for outcome in before_training(long, nothing)]
+    assert said[1] == "process 0 has been silent for 1 s"
+
+
+@pytest.mark.parametrize(("first", "other"), [(fail, nothing), (nothing, fail)])
+def test_a_machine_that_cannot_have_the_store_ends_the_run_on_all(before_training, first, other):
+    outcomes = before_training(first, other)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["RunError", "StorageError"]
+    (told,) = (str(outcome) for outcome in outcomes if isinstance(outcome, RunError))
+    assert "ended before the training began" in told

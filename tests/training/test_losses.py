@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
-from ecoscale.training.losses import class_weights, masked_loss
+from ecoscale.training.losses import class_weights, masked_cross_entropy, masked_loss, single_label_weights
 from ecoscale.training.recipe import Loss
 
 
@@ -86,3 +86,55 @@ def test_class_weights_multiply_what_presences_cost(options):
 def test_class_weights_are_the_odds_of_absence_up_to_their_cap():
     labels = np.array([[1, 1, 0, -1]] + [[0, 1, 0, 0]] * 3 + [[0, 0, 0, 1]], dtype=np.int8)
     assert class_weights(labels, 3.5).tolist() == [3.5, 1.0, 1.0, 3.0]
+
+
+def test_the_cross_entropy_of_classes_leaves_out_records_whose_class_is_unknown():
+    logits = torch.randn(5, 3, requires_grad=True)
+    labels = one_hot(torch.tensor([2, 0, 1, 0, 2]), 3).to(torch.int8)
+    labels[3] = -1
+    loss = masked_cross_entropy(logits, labels)
+    loss.backward()
+    known = [0, 1, 2, 4]
+    assert loss.item() == pytest.approx(cross_entropy(logits[known], labels[known].argmax(dim=1)).item(), rel=1e-6)
+    assert not logits.grad[3].any()
+    assert logits.grad[known].any(dim=1).all()
+
+
+def test_a_batch_in_which_no_class_is_known_costs_nothing_and_moves_nothing():
+    logits = torch.randn(3, 4, requires_grad=True)
+    loss = masked_cross_entropy(logits, torch.full((3, 4), -1, dtype=torch.int8), Loss(label_smoothing=0.1))
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+
+
+def test_a_mixed_target_costs_the_same_share_of_either_class():
+    logits = torch.randn(1, 3)
+    one, other = (masked_cross_entropy(logits, one_hot(torch.tensor([place]), 3)).item() for place in (0, 2))
+    mixed = masked_cross_entropy(logits, torch.tensor([[0.3, 0.0, 0.7]]))
+    assert mixed.item() == pytest.approx(0.3 * one + 0.7 * other, rel=1e-5)
+
+
+def test_smoothing_gives_every_class_an_equal_share_and_weights_count_each_class():
+    logits, labels = torch.randn(4, 3), one_hot(torch.tensor([0, 1, 2, 0]), 3).to(torch.int8)
+    weights = torch.tensor([0.5, 2.0, 3.0])
+    smooth = 0.8 * labels.float() + 0.2 / 3
+    expected = -(smooth * weights * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    found = masked_cross_entropy(logits, labels, Loss(label_smoothing=0.2), weights)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_classes_are_weighed_by_how_rare_they_are_and_the_loss_keeps_its_size():
+    labels = np.eye(3, dtype=np.int8)[[0] * 60 + [1] * 30 + [2] * 2]
+    labels = np.concatenate([labels, np.full((8, 3), -1, dtype=np.int8)])
+    weights = single_label_weights(labels, largest=10.0).numpy()
+    np.testing.assert_allclose(weights / weights[0], [1, 2, 10], rtol=1e-6)
+    assert (weights * [60, 30, 2]).sum() / 92 == pytest.approx(1, rel=1e-6)
+    balanced = single_label_weights(labels, largest=1e9).numpy()
+    np.testing.assert_allclose(balanced, 92 / (3 * np.array([60, 30, 2])), rtol=1e-6)
+
+
+def test_a_class_without_a_record_has_the_largest_weight():
+    labels = np.eye(3, dtype=np.int8)[[0, 0, 1]]
+    weights = single_label_weights(labels, largest=5.0).numpy()
+    np.testing.assert_allclose(weights / weights[0], [1, 2, 5], rtol=1e-6)

@@ -17,6 +17,7 @@ from ecoscale.errors import RecipeError
 from ecoscale.evaluation import macro_auroc
 from ecoscale.training import Run, load_recipe, train
 from ecoscale.training.data import ECGData
+from ecoscale.training.losses import masked_loss
 
 TRAIN_IN_ANOTHER_PROCESS = """
 import sys
@@ -231,6 +232,15 @@ def test_training_stops_when_patience_is_exhausted_and_a_resumed_run_stays_stopp
 def test_without_patience_training_goes_on_to_the_last_epoch(changed, scored, tmp_path, go):
     scored(0.9, 0.8, 0.7)
     assert len(go(changed(epochs=3), tmp_path / "run").history) == 3
+
+
+def test_of_epochs_with_the_same_score_the_one_of_the_lower_loss_is_kept(changed, scored, tmp_path, go):
+    scored(1.0, 1.0, 1.0)
+    run = go(changed(epochs=3), tmp_path / "run")
+    best = min(run.history, key=lambda row: row["val_loss"])
+    assert best is not run.history[0]
+    kept = torch.from_numpy(run.validation["logits"])
+    assert float(masked_loss(kept, torch.from_numpy(run.validation["labels"]))) == pytest.approx(best["val_loss"])
 
 
 def test_a_run_goes_on_where_its_folder_was_moved_to_and_its_best_epoch_stays_the_best(changed, scored, tmp_path, go):

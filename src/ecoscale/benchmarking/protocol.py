@@ -176,7 +176,13 @@ def recipe_for(
             "validation": [{"collection": benchmark.name, "folds": [folds.validation]}],
         },
     }
-    return load_recipe(path, **settings, **(changes or {}))
+    recipe = load_recipe(path, **settings, **(changes or {}))
+    if recipe.single_label:
+        raise RecipeError(
+            f"{path}: single_label; the classes of {benchmark.name}'s published tasks may come together, and figures "
+            "of another question cannot stand beside the published ones: leave it out"
+        )
+    return recipe
 
 
 def model_label(model: str) -> str:

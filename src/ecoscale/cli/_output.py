@@ -34,9 +34,20 @@ Rate = Annotated[
     float | None,
     typer.Option(help="Samples per second, for .npy and tables, which do not state it.", show_default=False),
 ]
-Unit = Annotated[str | None, typer.Option(help="mV, uV or V, for .npy and tables.", show_default=False)]
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        help="mV, uV or V, for .npy and tables; of other signals any, or one each: g,g,a.u.", show_default=False
+    ),
+]
 Lead_names = Annotated[
-    str | None, typer.Option(help="Lead names in order, for .npy and tables: I,II,V1,...", show_default=False)
+    str | None,
+    typer.Option(
+        "--leads",
+        "--channels",
+        help="Lead names in order, for .npy and tables: I,II,V1,...; or channels of another signal.",
+        show_default=False,
+    ),
 ]
 Dialect_file = Annotated[
     Path | None,
@@ -106,12 +117,17 @@ class Format(StrEnum):
 
 def stated(rate: float | None, unit: str | None, leads: str | None, dialect: Path | None) -> dict[str, Any]:
     """What the user states about files, as options of `read_ecg`."""
-    options = {"rate": rate, "unit": unit, "leads": None if leads is None else leads.replace(",", " ").split()}
+    options = {"rate": rate, "unit": unit, "leads": None if leads is None else _names(leads)}
     if dialect is not None:
         from ecoscale.formats.dialect import load_dialect
 
         options["dialect"] = load_dialect(dialect)
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _names(text: str) -> list[str]:
+    """Names between commas, which may have blanks; without a comma, between blanks."""
+    return [name.strip() for name in text.split(",") if name.strip()] if "," in text else text.split()
 
 
 def tables_wanted(options: Mapping[str, Any]) -> Any:

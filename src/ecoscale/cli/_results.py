@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from ecoscale.cli._output import Format, console_on, open_output
-from ecoscale.findings import DISCLAIMER
 from ecoscale.inference import Failure
 from ecoscale.result_rows import CSVRows, JSONLines
 from ecoscale.results import ResultsFile
@@ -56,7 +55,8 @@ def write_results(
     """Write results as they come, and the report of them, HTML or PDF as its suffix says.
 
     `names` are the findings that the bundle knows, `measured` says that results carry measurements, `reliability` what
-    the PDF says of each finding. Into a `ResultsFile` they are written in its own format.
+    the PDF says of each finding; a report is of ECGs (`Bundle.require_ecg`). Into a `ResultsFile` they are written in
+    its own format.
     """
     failures: list[tuple[str, str]] = []
     n_recordings = 0
@@ -74,7 +74,7 @@ def write_results(
             if isinstance(result, Failure):
                 failures.append((f"{result.source} {result.record}".strip(), result.error))
             else:
-                yield result
+                yield cast("tuple[ECG, Prediction]", result)
 
     with open_output(None if isinstance(output, ResultsFile) else output) as stream:
         if report is None:
@@ -107,7 +107,7 @@ def _write_table(results: Iterable[Result], stream: IO[str], names: list[str]) -
     table = _Table(console, columns)
     remarks: defaultdict[str, list[str]] = defaultdict(list)
     counts: Counter[str] = Counter()
-    bundle, n_recordings = "", 0
+    bundle, disclaimer, single_label, n_recordings = "", "", False, 0
     for n_recordings, result in enumerate(results, start=1):  # noqa: B007
         if isinstance(result, Failure):
             table.add(_name(result), [Text("-") for _ in columns], Text("not classified", "red"))
@@ -115,14 +115,15 @@ def _write_table(results: Iterable[Result], stream: IO[str], names: list[str]) -
             remarks["error"].append(result.error)
         else:
             prediction = result[1]
-            bundle = prediction.bundle
+            bundle, disclaimer = prediction.bundle, prediction.disclaimer
+            single_label = prediction.single_label
             findings = prediction.findings
             cells = [
                 Text(f"{findings[name].probability:.3f}", "bold" if findings[name].present else "dim")
                 for name in columns
             ]
             present = prediction.present
-            if not columns:
+            if single_label or not columns:
                 present = tuple(f"{findings[name].title} {findings[name].probability:.3f}" for name in present)
             shown = Text(", ".join(present)) if present else Text("none of these", "dim")
             table.add(_name(prediction), cells, shown)
@@ -147,8 +148,9 @@ def _write_table(results: Iterable[Result], stream: IO[str], names: list[str]) -
         console.print(Text(f"\n{n_recordings:,} recordings: {', '.join(listed)}"))
     if bundle:
         which = "those" if columns else f"those of its {len(names)} findings that are"
-        console.print(Text(f"\nProbabilities by {bundle}; shown: {which} at or above their threshold.", "dim"))
-        console.print(Text(DISCLAIMER, "dim"))
+        shows = f"the most probable of {len(names)} classes" if single_label else f"{which} at or above their threshold"
+        console.print(Text(f"\nProbabilities by {bundle}; shown: {shows}.", "dim"))
+        console.print(Text(disclaimer, "dim"))
 
 
 def _name(result: Prediction | Failure) -> str:

@@ -47,6 +47,7 @@ def demo(
         paths.append(Path(shutil.copy(dicom, folder / "pydicom-waveform_ecg.dcm")))
     began = time.perf_counter()
     classifier = Classifier.load(bundle)
+    classifier.bundle.require_ecg("ecoscale demo")
     loaded = time.perf_counter()
     results = list(classifier.classify(find_recordings(paths)))
     done = time.perf_counter()

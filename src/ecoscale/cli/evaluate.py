@@ -50,7 +50,8 @@ def evaluate(
 ) -> None:
     """Measure a bundle on a collection: per finding and macro, with intervals, plots and a report.
 
-    Says so when records were trained on, or when thresholds were chosen on them. With --prevalence, the probabilities
+    Says so when records were trained on, or when thresholds were chosen on them. Of a bundle whose classes exclude each
+    other, accuracy and log loss are reported too, and each class against the rest. With --prevalence, the probabilities
     and thresholds are those of ecoscale predict --prevalence; 'estimate' does not look at the labels.
 
     Examples:

@@ -97,6 +97,7 @@ def explain(
         )
     explained_by = _method(method)
     classifier = Classifier.load(bundle)
+    classifier.bundle.require_ecg("ecoscale explain")
     for name in finding or ():
         column_of(classifier.bundle, name)
     fewer = classifier.preparation.fewer_leads
@@ -153,13 +154,12 @@ def _print(console: Console, ecg: ECG, prediction: Prediction, explanations: Seq
         found = prediction.findings[explanation.finding]
         console.print()
         state = "present" if found.present else "not present"
-        console.print(
-            Text(
-                f"{found.name} ({found.title}): {state}, probability {found.probability:.3f}, "
-                f"threshold {found.threshold:.3f}"
-            ),
-            soft_wrap=True,
-        )
+        if found.threshold is None:
+            state, threshold = "most probable" if found.present else "less probable", ""
+        else:
+            threshold = f", threshold {found.threshold:.3f}"
+        said = f"{found.name} ({found.title}): {state}, probability {found.probability:.3f}{threshold}"
+        console.print(Text(said), soft_wrap=True)
         shares = sorted(explanation.lead_shares.items(), key=lambda each: -each[1])
         spans = explanation.spans()
         if not spans:

@@ -39,7 +39,10 @@ def pack(
     fewest_positives: Annotated[
         int, typer.Option(min=1, help="Positives without which a finding keeps a threshold of 0.5.")
     ] = 1,
-    calibration: Annotated[Method, typer.Option(help="How logits become probabilities.")] = Method.PLATT,
+    calibration: Annotated[
+        Method | None,
+        typer.Option(help="How logits become probabilities.", show_default="platt; of exclusive classes: temperature"),
+    ] = None,
     beside: Annotated[
         list[Path] | None,
         typer.Option(help="Show another run in the card, validated alike; repeatable.", show_default=False),
@@ -48,6 +51,7 @@ def pack(
     r"""Make a bundle of a run's best epoch (needs ecoscale\[train]).
 
     Thresholds and calibration are chosen on the run's validation part; every method of calibration is compared there.
+    Classes that exclude each other (single_label) have no thresholds, and the calibration is one temperature or none.
     The network goes to ONNX, and the bundle is refused unless both give the same logits.
 
     Examples:
@@ -73,7 +77,7 @@ def pack(
         version=version,
         beside=[Run(other) for other in beside or []],
         sensitivity=sensitivity,
-        calibration=calibration.value,
+        calibration=None if calibration is None else calibration.value,
         fewest_positives=fewest_positives,
     )
     manifest = bundle.manifest

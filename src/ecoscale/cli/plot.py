@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -151,7 +151,9 @@ def _page_range(text: str | None) -> tuple[int, int | None]:
 def _classifier(bundle: str | None) -> Classifier:
     from ecoscale.inference import Classifier
 
-    return Classifier.load(bundle)
+    classifier = Classifier.load(bundle)
+    classifier.bundle.require_ecg("ecoscale plot")
+    return classifier
 
 
 class _Sheets:
@@ -178,7 +180,7 @@ class _Sheets:
         if record.duration <= LONGEST_SECONDS:
             return recording.read(fewer_leads=True), {}
         start = self._options["start"]
-        ecg = read_excerpt(record, start, SHEET_SECONDS)
+        ecg = cast("ECG", read_excerpt(record, start, SHEET_SECONDS))
         at = record.clock(start) or f"{start:g} s"
         return ecg, {"start": 0.0, "title": f"{record.record or recording.path.name}, from {at} on"}
 

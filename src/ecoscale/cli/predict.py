@@ -181,6 +181,9 @@ def predict(
         load_neurokit()  # without it nothing is begun
     load = partial(Classifier.load, bundle, threads=threads, precision=None if precision is None else precision.value)
     classifier = load(thresholds=thresholds, prevalence=shares)
+    for asked, what in ((measure, "--measure"), (report is not None, "--report")):
+        if asked:
+            classifier.bundle.require_ecg(what)
     reading = options | {"fewer_leads": classifier.preparation.fewer_leads, "longest": LONGEST_SECONDS}
 
     def recordings() -> Iterator[Readable]:

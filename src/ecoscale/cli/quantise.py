@@ -26,7 +26,9 @@ def quantise(
     ] = None,
     records: Annotated[int, typer.Option(min=8, help="Training records that set the ranges of activations.")] = 512,
     auroc_fall: Annotated[float, typer.Option(min=0, help="Accepted fall of the macro AUROC.")] = 0.002,
-    f1_fall: Annotated[float, typer.Option(min=0, help="Accepted fall of the macro F1.")] = 0.005,
+    f1_fall: Annotated[
+        float, typer.Option(min=0, help="Accepted fall of macro F1, or exclusive classes' accuracy.")
+    ] = 0.005,
     even_if_slower: Annotated[
         bool, typer.Option("--even-if-slower", help="Write it though it is no faster on this processor.")
     ] = False,

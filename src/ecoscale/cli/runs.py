@@ -66,7 +66,8 @@ def runs(
     found = [Run(folder) for place in places for folder in _runs_in(place)]
     if not found:
         raise RecipeError(f"{', '.join(map(str, places))}: no run here; ecoscale train makes one")
-    rows = [_figures(run) for run in found]
+    accuracy = any(run.recipe.single_label for run in found)
+    rows = [_figures(run, accuracy=accuracy) for run in found]
     for row, differing in zip(rows, _differences(found), strict=True):
         row |= differing
     differences = {}
@@ -111,12 +112,17 @@ def _by_class(run: Run, other: Run, difference: PairedDifference) -> Table:
     from rich.table import Table
 
     from ecoscale.evaluation import class_auroc, mean_of_defined
+    from ecoscale.training.comparing import uncalibrated
 
-    ours, theirs = run.validation, other.validation
+    ours = run.validation
     table = Table(box=None, header_style="bold", pad_edge=False, title=f"AUROC: {run.folder} minus {other.folder}")
     for name in ("finding", "positives", run.folder.name, other.folder.name, "difference", "95 % interval"):
         table.add_column(name, justify="left" if name == "finding" else "right")
-    scores = [class_auroc(arrays["labels"], arrays["logits"]) for arrays in (ours, theirs)]
+    # Of separate findings by the logits, which hold more digits than probabilities next to 1.
+    scores = [
+        class_auroc(ours["labels"], uncalibrated(each) if each.recipe.single_label else each.validation["logits"])
+        for each in (run, other)
+    ]
     for position, (name, metrics) in enumerate(difference.classes.items()):
         interval = metrics["auroc"]
         table.add_row(
@@ -140,8 +146,8 @@ def _runs_in(place: Path) -> Iterator[Path]:
         yield from sorted(path.parent for path in place.glob("**/recipe.yaml"))
 
 
-def _figures(run: Run) -> dict[str, Any]:
-    """One run in a row."""
+def _figures(run: Run, *, accuracy: bool) -> dict[str, Any]:
+    """One run in a row; with the accuracy where one of the runs is of classes that exclude each other."""
     history, recipe = run.history, run.recipe
     best = max(history, key=lambda row: row["val_macro_auroc"], default=None)
     return {
@@ -149,6 +155,7 @@ def _figures(run: Run) -> dict[str, Any]:
         "model": recipe.model.name,
         "epochs": f"{len(history)} of {recipe.optimisation.epochs}",
         "macro AUROC": None if best is None else best["val_macro_auroc"],
+        **({"accuracy": None if best is None else best.get("val_accuracy")} if accuracy else {}),
         "at epoch": None if best is None else int(best["epoch"]),
         "val_loss": None if best is None else best["val_loss"],
         "minutes": sum(row["seconds"] for row in history) / 60,

@@ -117,7 +117,10 @@ def serve(
     if api_key is not None and not (api_key and api_key.isascii() and api_key.isprintable()):
         raise typer.BadParameter("expected printable ASCII, not empty", param_hint="--api-key")
     # What is wrong with a bundle is said once and here, not by every worker.
-    names = [Bundle.load(each).manifest.name for each in bundle or [None]]
+    bundles = [Bundle.load(each) for each in bundle or [None]]
+    for each in bundles:
+        each.require_ecg("ecoscale serve")
+    names = [each.manifest.name for each in bundles]
     if twice := {name for name in names if names.count(name) > 1}:
         raise BundleError(f"bundle {', '.join(sorted(twice))} is given twice; each is served by its name")
     settings = Settings(

@@ -72,7 +72,8 @@ def timeline(
 ) -> None:
     """Classify a long record, such as a 24 h Holter, window by window: which findings, when and for how long.
 
-    The record is read in pieces, so memory does not grow with its length. Needs a bundle of the record's leads.
+    The record is read in pieces, so memory does not grow with its length; another signal than an ECG is read whole.
+    Needs a bundle of the record's leads, or channels.
 
     Examples:
       ecoscale timeline holter.hea --plot timeline.png
@@ -84,18 +85,24 @@ def timeline(
     from contextlib import ExitStack
 
     from ecoscale.cli._output import console_on, open_output
-    from ecoscale.formats.long_records import open_long_record
+    from ecoscale.formats import Recording
+    from ecoscale.formats.long_records import long_signal, open_long_record
     from ecoscale.inference import Classifier
+    from ecoscale.reading import to_read
     from ecoscale.timeline import Timeline, classify_windows
     from ecoscale.timeline.output import window_writer, write_summary
 
     if plot and plot.suffix.lower() not in PLOTS:
         raise typer.BadParameter(f"{plot}: cannot draw to it; use {', '.join(PLOTS)}", param_hint="--plot")
     thresholds = numbers(threshold or [], "--threshold", "NAME=VALUE")
-    record = open_long_record(path, **stated(rate, unit, leads, dialect))
     classifier = Classifier.load(
         bundle, threads=threads, thresholds=thresholds, precision=None if precision is None else precision.value
     )
+    known = stated(rate, unit, leads, dialect)
+    if classifier.preparation.is_ecg:
+        record = open_long_record(path, **known)
+    else:
+        record = long_signal(to_read(Recording(path, None, known), classifier.preparation).read())
     windows = classify_windows(classifier, record, hop=hop)
     found = Timeline.of(classifier, record, hop=hop, longest_gap=longest_gap, shortest=shortest)
     with ExitStack() as stack:
@@ -149,13 +156,14 @@ def _print(console: Console, found: Timeline) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ecoscale.findings import DISCLAIMER
+    from ecoscale.findings import DISCLAIMER, SIGNAL_DISCLAIMER
 
     record = found.record
     began = f", from {record.clock(0)}" if record.start else ""
     console.print(Text(record.record or record.source, "bold"), soft_wrap=True)
+    rows = f"{len(record.leads)} {'leads' if record.units is None else 'channels'}"
     console.print(
-        f"{clock_length(record.duration)} of {len(record.leads)} leads at {record.rate:g} Hz{began}; "
+        f"{clock_length(record.duration)} of {rows} at {record.rate:g} Hz{began}; "
         f"{found.n_windows:,} windows of {found.window:g} s every {found.hop:g} s"
     )
     episodes = {name: found.episodes(name) for name in found.names}
@@ -194,5 +202,6 @@ def _print(console: Console, found: Timeline) -> None:
         console.print(Text(f"{code}: {int(where.sum()):,} windows, first at {at}"), soft_wrap=True)
     for note in (*record.notes, *record.remarks):
         console.print(Text(note), soft_wrap=True)
-    console.print(Text(f"Probabilities by {found.bundle}; present: at or above the finding's threshold.", "dim"))
-    console.print(Text(DISCLAIMER, "dim"))
+    present = "the most probable class" if found.labels[0].threshold is None else "at or above the finding's threshold"
+    console.print(Text(f"Probabilities by {found.bundle}; present: {present}.", "dim"))
+    console.print(Text(DISCLAIMER if record.units is None else SIGNAL_DISCLAIMER, "dim"))

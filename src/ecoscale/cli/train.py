@@ -1,14 +1,22 @@
-"""`ecoscale train`: train a recipe."""
+"""`ecoscale train`: train a recipe, or on a folder of a user's own."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ecoscale.cli._output import Cache  # noqa: TC001 - typer reads it at run time
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ecoscale.training import Draft
+
+TABLES = (".csv", ".tsv")
+"""What names the table of a folder's labels, if it has another name than labels.csv."""
 
 
 class Accelerator(StrEnum):
@@ -20,13 +28,20 @@ class Accelerator(StrEnum):
 
 
 def train(
-    recipe: Annotated[
-        Path, typer.Argument(help="A recipe (YAML); see recipes/.", metavar="RECIPE", show_default=False)
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A recipe (YAML; see recipes/), or a folder of your own records with labels.csv.",
+            metavar="RECIPE|FOLDER",
+            show_default=False,
+        ),
     ],
     data: Annotated[
-        list[str],
-        typer.Option(help="Where a collection or its store lies: NAME=FOLDER or NAME=URL.", show_default=False),
-    ],
+        list[str] | None,
+        typer.Option(
+            help="Where a recipe's collection or its store lies: NAME=FOLDER or NAME=URL.", show_default=False
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", file_okay=False, help="The run's folder.", show_default="runs/<recipe's name>"),
@@ -40,6 +55,9 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Change a key of the recipe, as KEY=VALUE; repeatable.", show_default=False),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be trained, print the recipe, and train nothing.")
+    ] = False,
     devices: Annotated[
         int, typer.Option(min=1, help="Devices of each machine, one process each; they share every batch.")
     ] = 1,
@@ -49,8 +67,9 @@ def train(
     ] = Accelerator.AUTO,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    r"""Train a network by a recipe (needs ecoscale\[train]).
+    r"""Train a network by a recipe, or on a folder of your own (needs ecoscale\[train]).
 
+    For a folder of records of any kind with labels.csv, the recipe is drafted from them (docs/own-signals.md).
     Killed or stopped, it goes on from its last epoch with --resume, and ends as an undisturbed run does.
 
     Examples:
@@ -59,10 +78,15 @@ def train(
       ecoscale train recipe.yaml --data code15=CODE-15 --out runs/try --resume
       ecoscale train recipe.yaml --data code15=CODE-15 --devices 4
       ecoscale train recipe.yaml --data ptbxl=s3://bucket/stores/ptbxl --cache /scratch/ecoscale
+      ecoscale train mine --dry-run
+      ecoscale train mine --out runs/mine --set optimisation.epochs=40
     """
+    import sys
+
     from rich.console import Console
 
-    from ecoscale.cli._output import pairs, recipe_changes, tracked
+    from ecoscale.cli._output import changes, console_on, pairs, recipe_changes, tracked
+    from ecoscale.datasets import Folder
     from ecoscale.datasets.processes import silent
     from ecoscale.errors import MissingExtraError
 
@@ -71,14 +95,32 @@ def train(
     except ModuleNotFoundError as error:
         raise MissingExtraError("training", error.name or "torch", "train") from error
 
-    changes = recipe_changes(change)
-    directories = pairs(data, "--data", "NAME=FOLDER")
-    loaded = training.load_recipe(recipe, **changes)
-    folder = out or Path("runs") / loaded.name
     # With several devices, this command runs once for each.
     speaks = training.is_first_process(devices, nodes)
     console = Console(stderr=True, highlight=False, quiet=not speaks)
+    progress = tracked if speaks and not quiet else silent
+    directories: dict[str, str | Path] = dict(pairs(data or [], "--data", "NAME=FOLDER"))
+    draft = None
+    if source.is_dir() or source.suffix in TABLES:
+        if directories:
+            raise typer.BadParameter(f"{source} holds the data itself; leave this out", param_hint="--data")
+        directories = {"folder": source}
+        folder = out or Path("runs") / training.own_name(source)
+        if resume:
+            loaded = training.load_recipe(folder / "recipe.yaml", **recipe_changes(change))
+        else:
+            draft = training.draft_recipe(Folder(source), folder, changes(change), progress=progress)
+            loaded = draft.recipe
+            _say_what_was_found(console, draft)
+    else:
+        loaded = training.load_recipe(source, **recipe_changes(change))
+        folder = out or Path("runs") / loaded.name
+    if dry_run:
+        console_on(sys.stdout).print(loaded.to_yaml(), end="", markup=False, soft_wrap=True)
+        return
     console.print(loaded.to_yaml(), style="dim", markup=False)
+    if draft is not None and speaks:
+        draft.write_parts()
     run = training.train(
         loaded,
         directories,
@@ -86,21 +128,36 @@ def train(
         stores=stores,
         cache=cache,
         resume=resume,
-        progress=tracked if speaks and not quiet else silent,
+        progress=progress,
         show_progress=not quiet,
         devices=devices,
         nodes=nodes,
         accelerator=accelerator.value,
     )
-    best = max(run.history, key=lambda row: row["val_macro_auroc"])
+    best = max(run.history, key=training.rank_of)
     if run.resources:
         console.print(_resources(run.resources), markup=False, soft_wrap=True)
+    following = f"ecoscale pack {folder} --out bundles/{loaded.name}"
+    if draft is not None and (kept := draft.kept_aside):
+        following += f"; ecoscale evaluate bundles/{loaded.name} {source} {kept}"
     console.print(
         f"{len(run.history)} epochs; best validation macro AUROC {best['val_macro_auroc']:.4f} at epoch "
-        f"{best['epoch']:.0f} (counted from 0).\nNext: ecoscale pack {folder} --out bundles/{loaded.name}",
+        f"{best['epoch']:.0f} (counted from 0).\nNext: {following}",
         markup=False,
         soft_wrap=True,
     )
+
+
+def _say_what_was_found(console: Console, draft: Draft) -> None:
+    """What the records are, how many of what are in which part, and what is doubtful."""
+    from ecoscale.cli._output import counts_by_part
+
+    for line in draft.found:
+        console.print(line, markup=False, soft_wrap=True)
+    if draft.counts:
+        console.print(counts_by_part(draft.counts))
+    for line in draft.doubts:
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
 
 
 def _resources(taken: dict[str, Any]) -> str:

@@ -112,6 +112,7 @@ def watch(
         prevalence=shares,
         precision=None if precision is None else precision.value,
     )
+    classifier.bundle.require_ecg("ecoscale watch")
     reading = stated(rate, unit, leads, dialect)
     reading |= {"fewer_leads": classifier.preparation.fewer_leads, "longest": LONGEST_SECONDS}
     options = WatchOptions(report.value, settle, patience, poll, once, keep, reading)

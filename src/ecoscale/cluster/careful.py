@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ecoscale.ecg import ECG
     from ecoscale.preparation import Preparation
-    from ecoscale.reading import PreparedECG, Readable
+    from ecoscale.reading import PreparedSignal, Readable
+    from ecoscale.signal import Signal
 
 
 def without_those_that_end(records: Sequence[Readable], preparation: Preparation) -> list[Readable]:
@@ -47,11 +47,11 @@ class Deadly:
     record: str | None
     how: str
 
-    def read(self) -> ECG:
+    def read(self) -> Signal:
         """Raises `FormatError`."""
         self._refuse()
 
-    def prepared(self, _: Preparation) -> PreparedECG:
+    def prepared(self, _: Preparation) -> PreparedSignal:
         """Raises `FormatError`."""
         self._refuse()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ecoscale.cluster.careful import without_those_that_end
 from ecoscale.cluster.run import rows_of
 from ecoscale.errors import EcoscaleError, FormatError, ResultsError
-from ecoscale.reading import ReadablePrepared, prepare_ecg
+from ecoscale.reading import ReadablePrepared, prepare_signal, to_read
 from ecoscale.result_rows import result_row
 from ecoscale.results import measured_too, parquet_schema, unicode_row
 from ecoscale.sources import fetched, from_row
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from ecoscale.cluster.folder import ResultsFolder
     from ecoscale.cluster.run import Part
-    from ecoscale.ecg import ECG
     from ecoscale.inference import Classifier
     from ecoscale.preparation import Preparation
-    from ecoscale.reading import PreparedECG, Readable
+    from ecoscale.reading import PreparedSignal, Readable
+    from ecoscale.signal import Signal
 
 
 MOST_ATTEMPTS = 4
@@ -164,14 +164,14 @@ class _Guarded:
     def record(self) -> str | None:
         return self.inner.record
 
-    def read(self) -> ECG:
+    def read(self) -> Signal:
         return self.inner.read()
 
-    def prepared(self, preparation: Preparation) -> PreparedECG:
+    def prepared(self, preparation: Preparation) -> PreparedSignal:
         try:
             if isinstance(self.inner, ReadablePrepared):
                 return self.inner.prepared(preparation)
-            return prepare_ecg(self.inner.read(), preparation)
+            return prepare_signal(to_read(self.inner, preparation).read(), preparation)
         except EcoscaleError:
             raise
         except Exception as error:

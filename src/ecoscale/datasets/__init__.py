@@ -25,6 +25,7 @@ from ecoscale.datasets.collections.ludb import LUDB
 from ecoscale.datasets.collections.ptbxl import PTBXL
 from ecoscale.datasets.collections.samitrop import SamiTrop
 from ecoscale.datasets.collections.sph import SPH
+from ecoscale.datasets.single_label import ClassLabels, class_labels
 from ecoscale.datasets.splits import in_part, in_share, patient_position
 from ecoscale.datasets.tasks import Task
 from ecoscale.datasets.vocabulary import Mapping, label_matrix, mappings
@@ -41,6 +42,7 @@ __all__ = [
     "Challenge2021",
     "Challenge2025",
     "Chapman",
+    "ClassLabels",
     "Code15",
     "CodeTest",
     "Collection",
@@ -49,6 +51,7 @@ __all__ = [
     "RemoteFile",
     "SamiTrop",
     "Task",
+    "class_labels",
     "in_part",
     "in_share",
     "label_matrix",

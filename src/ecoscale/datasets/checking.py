@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -179,17 +179,23 @@ def check_collection(
     )
 
 
-def part_counts(collection: Collection, parts: Mapping[str, str]) -> dict[str, dict[str, int]]:
-    """Of each part (train, validation and test first): records, patients, and positives of each finding."""
+def part_counts(
+    collection: Collection, parts: Mapping[str, str], findings: Sequence[str] | None = None
+) -> dict[str, dict[str, int]]:
+    """Of each part (train, validation and test first): records, patients, and positives of each finding.
+
+    The findings are those of the vocabulary that it states, unless others are named.
+    """
     counts = {}
-    labels = collection.labels(collection.findings)
+    findings = collection.findings if findings is None else findings
+    labels = collection.labels(findings)
     own = [parts.get(record) for record in collection.records.index]
     for part in sorted(set(parts.values()), key=_rank):
         rows = np.array([one == part for one in own], dtype=bool)
         positives = (labels[rows] == PRESENT).sum(axis=0).tolist()
         patients = collection.records["patient"].to_numpy()[rows]
         counts[part] = {"records": int(rows.sum()), "patients": len(set(patients))}
-        counts[part] |= dict(zip(collection.findings, positives, strict=True))
+        counts[part] |= dict(zip(findings, positives, strict=True))
     return counts
 
 
@@ -219,7 +225,7 @@ def _look_at(recordings: Sequence[Recording]) -> list[_Seen]:
     return [
         _Seen(error=str(outcome), empty=isinstance(outcome, EmptyError))
         if isinstance(outcome, EcoscaleError)
-        else _look(outcome)
+        else _look(cast("ECG", outcome))
         for outcome in read_recordings(recordings)
     ]
 

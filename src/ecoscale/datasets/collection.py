@@ -12,7 +12,7 @@ import numpy as np
 from ecoscale.datasets.vocabulary import ABSENT, PRESENT, UNKNOWN, known_findings, label_matrix, unannotated
 from ecoscale.errors import DatasetError
 from ecoscale.findings import FINDINGS
-from ecoscale.formats import Recording
+from ecoscale.formats import Recording, SignalRecording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from ecoscale.datasets.archive import Archive
     from ecoscale.datasets.tasks import Task
     from ecoscale.ecg import ECG
+    from ecoscale.preparation import Preparation
 
 __all__ = ["ABSENT", "PRESENT", "UNKNOWN", "Collection", "list_collections", "named_collection", "open_collection"]
+
+# What options of `read_ecg` are called in `read_signal`.
+_OF_SIGNALS = {"unit": "units", "leads": "channels"}
 
 _COLLECTIONS: dict[str, type[Collection]] = {}
 
@@ -57,6 +61,8 @@ class Collection(ABC):
     directory: Path
     records: pd.DataFrame
     notes: tuple[str, ...] = ()
+    single_label: bool = False
+    """Whether each record has one class of several, rather than findings that it shows or not."""
     options: Mapping[str, Any] = MappingProxyType({})
     """What its files do not state and a user does: `rate`, `unit` and `leads` of `read_ecg`."""
 
@@ -77,6 +83,16 @@ class Collection(ABC):
     def recording(self, record: str) -> Recording:
         """Where a record lies and how it is read; small, and fit to be sent to another process."""
         return Recording(self.path(record))
+
+    def recording_for(self, record: str, preparation: Preparation) -> Recording:
+        """The same as it is read for a network: as an ECG where it reads leads, else as a signal of any channels."""
+        return self.recording(record) if preparation.is_ecg else self.signal_recording(record)
+
+    def signal_recording(self, record: str) -> SignalRecording:
+        """The same with all its channels, under the names and in the units that the file states."""
+        own = self.recording(record)
+        options = {_OF_SIGNALS.get(key, key): value for key, value in own.options.items() if key != "fewer_leads"}
+        return SignalRecording(own.path, own.record, options)
 
     def read(self, record: str) -> ECG:
         """One record by its id. Raises `EcoscaleError` naming the file if it cannot be read."""

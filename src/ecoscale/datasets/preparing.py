@@ -59,7 +59,7 @@ def prepare(
     preparation: Preparation,
     path: str | Path,
     *,
-    dtype: DType = "int16",
+    dtype: DType | None = None,
     workers: int | None = None,
     progress: Progress = silent,
 ) -> PreparedStore:
@@ -73,7 +73,8 @@ def prepare(
     collection, preparation, path
         What is prepared, how, and the store's folder.
     dtype
-        int16 in steps of `STEP` mV, or float16 in mV.
+        int16 in steps of `STEP` mV, or float16 or float32 in the preparation's units; by default int16 for ECGs, and
+        float32 for other signals, of which nobody knows the range.
     workers
         Processes; all cores by default, and one where there is little to do.
     progress
@@ -87,6 +88,7 @@ def prepare(
         Without pyarrow and filelock (the extra `data`).
     """
     path = Path(path)
+    dtype = dtype or _usual(preparation)
     key = store_key(collection, preparation, dtype)
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()
@@ -110,7 +112,7 @@ def prepare_store(
     preparation: Preparation,
     root: str | Path,
     *,
-    dtype: DType = "int16",
+    dtype: DType | None = None,
     workers: int | None = None,
     progress: Progress = silent,
 ) -> PreparedStore:
@@ -119,10 +121,15 @@ def prepare_store(
     Its name carries the digest of `store_key`; delete it if signals change under the same names. Patients, folds and
     codes are always those of the collection as it is now.
     """
+    dtype = dtype or _usual(preparation)
     key = store_key(collection, preparation, dtype)
     path = Path(root) / f"{collection.name}-{key['digest'][:12]}"
     store = prepare(collection, preparation, path, dtype=dtype, workers=workers, progress=progress)
     return PreparedStore(store.path, store.manifest, store.signals, collection.records.loc[store.records.index])
+
+
+def _usual(preparation: Preparation) -> DType:
+    return "int16" if preparation.is_ecg else "float32"
 
 
 def store_key(collection: Collection, preparation: Preparation, dtype: DType = "int16") -> dict:
@@ -139,7 +146,9 @@ def store_key(collection: Collection, preparation: Preparation, dtype: DType = "
         "directory": str(collection.directory.resolve()),
         "records": len(collection),
         "records_digest": identity.hexdigest(),
-        "options": {key: list(value) if key == "leads" else value for key, value in collection.options.items()},
+        "options": {
+            key: list(value) if isinstance(value, tuple) else value for key, value in collection.options.items()
+        },
         "preparation": preparation.model_dump(mode="json", exclude={"mean", "scale", "overlap"}),
         "dtype": dtype,
         "revision": REVISION,
@@ -291,7 +300,7 @@ def _records_done(build: _Build, workers: int | None) -> Iterator[str]:
 
 
 def _recordings(build: _Build, block: int) -> list[Recording]:
-    return [build.collection.recording(record) for record in build.records(block)]
+    return [build.collection.recording_for(record, build.preparation) for record in build.records(block)]
 
 
 def _prepare_block(layout: _Layout, block: int, recordings: list[Recording]) -> None:
@@ -313,8 +322,8 @@ def _prepare_block(layout: _Layout, block: int, recordings: list[Recording]) -> 
         if len(preparation.starts(signal.shape[1])) > 1:
             found.append(f"cropped: the middle {preparation.seconds:g} s of {outcome.duration:.2f} s are in the store")
         kept = signal[:, start : start + preparation.window]
-        if largest := _store(kept, written[row, :, preparation.within_padding(kept.shape[1])]):
-            found.append(f"clipped: above {largest:.1f} mV in the prepared store")
+        if largest := _store(preparation.pad(kept), written[row]):
+            found.append(f"clipped: above {largest:.1f}{' mV' * preparation.is_ecg} in the prepared store")
         if found:
             warnings[row] = "\n".join(found)
     content = written.data.cast("B")
@@ -326,7 +335,10 @@ def _prepare_block(layout: _Layout, block: int, recordings: list[Recording]) -> 
 
 
 def _store(signal: NDArray[np.float32], row: NDArray) -> float | None:
-    """Write mV into a row of the store; the largest value that fits, if there was a larger one."""
+    """Write a prepared signal into a row of the store; the largest value that fits, if there was a larger one."""
+    if row.dtype == np.float32:
+        row[:] = signal
+        return None
     if row.dtype == np.float16:
         largest, scaled = float(np.finfo(np.float16).max), signal
     else:

@@ -13,7 +13,7 @@ from ecoscale.datasets.preparing import prepare, refuse_another, store_key
 from ecoscale.datasets.processes import silent
 from ecoscale.datasets.store import MANIFEST, Manifest, PreparedStore, is_store, open_store
 from ecoscale.errors import DatasetError
-from ecoscale.storage import cache_folder, exists, is_url, local_copy, read_whole, upload
+from ecoscale.storage import cache_folder, exists, is_url, local_copy, read_whole, refuse_unwritable, upload
 
 if TYPE_CHECKING:
     from ecoscale.datasets.collection import Collection
@@ -64,6 +64,7 @@ def prepare_at_url(
             raise DatasetError(f"{manifest_url}: not the manifest of a prepared store; choose another place") from error
         refuse_another(url, manifest, key)
         return open_store(local_folder(url, cache, progress))
+    refuse_unwritable(url)  # before the hours that preparing may take
     folder = Path(cache) if cache is not None else cache_folder()
     made = folder / f"preparing-{key['digest'][:12]}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
     store = prepare(collection, preparation, made, dtype=dtype, workers=workers, progress=progress)

@@ -1,10 +1,10 @@
 """The prepared store: a collection's records conformed once, memory-mapped, beside a table and a manifest.
 
-A folder of three files. `signals.npy` holds `(records, leads, window)`, int16 in steps of `STEP` mV or float16 in mV, a
-row for each record of the collection; `records.parquet` the records that could be read, each with its `row`, patient,
-fold, codes, warnings and a column of labels for each finding (null: unknown); `manifest.json` what they were made from,
-with checksums, and why the other records could not be read. `ecoscale.datasets.preparing` writes it; its presence
-under its own name says that it is whole.
+A folder of three files. `signals.npy` holds `(records, channels, window)`, of ECGs int16 in steps of `STEP` mV (or
+float16 in mV), of other signals float32 in their units, a row for each record of the collection; `records.parquet`
+the records that could be read, each with its `row`, patient, fold, codes, warnings and a column of labels for each
+finding (null: unknown); `manifest.json` what they were made from, with checksums, and why the other records could not
+be read. `ecoscale.datasets.preparing` writes it; its presence under its own name says that it is whole.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ BLOCK = 128
 MANIFEST, SIGNALS, RECORDS = "manifest.json", "signals.npy", "records.parquet"
 TABLE_COLUMNS = ("record", "row", "patient", "fold", "path", "codes", "warnings")
 
-DType = Literal["int16", "float16"]
+DType = Literal["int16", "float16", "float32"]
+"""Integers in steps of `STEP` mV, or numbers in the preparation's units; float32 holds signals of any range."""
 
 
 class Manifest(BaseModel):

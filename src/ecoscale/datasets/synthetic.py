@@ -275,7 +275,7 @@ def _waves(heart: Heart, torso: Torso) -> list[_Wave]:
 
 def _r_delay(heart: Heart, vectors: NDArray[np.float64]) -> float:
     """Seconds from the beginning of QRS to where it is largest over the eight leads together."""
-    times = np.arange(0, heart.qrs_duration, 0.0005)
+    times = np.arange(0, heart.qrs_duration, 0.0005, dtype=np.float64)
     dipole = np.sum([np.outer(wave.vector, wave(times)) for wave in _qrs(heart)], axis=0)
     return float(times[np.argmax(np.sum((vectors @ dipole) ** 2, axis=0))])
 

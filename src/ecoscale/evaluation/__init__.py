@@ -1,6 +1,7 @@
 """What a network is worth: metrics, thresholds, calibration, bootstrap intervals and the report.
 
-Takes arrays: labels (1 present, 0 absent, -1 unknown) and probabilities, `(records, classes)`, and patient ids.
+Takes arrays: labels (1 present, 0 absent, -1 unknown) and probabilities, `(records, classes)`, and patient ids. Where
+thresholds are None, the classes exclude each other, and a record's class is the most probable one.
 Reads no dataset, runs no network and never imports torch.
 """
 
@@ -39,6 +40,12 @@ from ecoscale.evaluation.seeds import (
     TrainedOnce,
     compare_over_seeds,
 )
+from ecoscale.evaluation.single_label import (
+    OVERALL_METRICS,
+    overall_intervals,
+    paired_overall_difference,
+    weighted_overall,
+)
 from ecoscale.evaluation.thresholds import (
     ChosenThresholds,
     CrossFittedF1,
@@ -50,6 +57,7 @@ from ecoscale.evaluation.thresholds import (
 __all__ = [
     "MACRO",
     "METRICS",
+    "OVERALL_METRICS",
     "RESAMPLED_METRICS",
     "SEED_METRICS",
     "BootstrapIntervals",
@@ -85,10 +93,13 @@ __all__ = [
     "mean_of_defined",
     "measure",
     "operating_points",
+    "overall_intervals",
     "paired_difference",
+    "paired_overall_difference",
     "patient_multiplicities",
     "reliability_curve",
     "render_table",
     "weighted_metrics",
+    "weighted_overall",
     "write_report",
 ]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+SUM_TOLERANCE = 1e-3
+"""By how much probabilities of classes that exclude each other may miss the sum of one, for they may be rounded."""
+
 Number = Annotated[float, BeforeValidator(lambda value: float("nan") if value is None else value)]
 """A float that may be NaN; JSON has no NaN and holds null in its place."""
 
@@ -46,15 +49,39 @@ def checked_scores(scores: ArrayLike, shape: tuple[int, ...], what: str) -> NDAr
     return array
 
 
-def checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-    """Labels and probabilities of one shape `(records, classes)`, the probabilities within [0, 1]."""
+def checked(
+    labels: ArrayLike, probabilities: ArrayLike, *, single_label: bool = False
+) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Labels and probabilities of one shape `(records, classes)`, the probabilities within [0, 1].
+
+    Of classes that exclude each other (`single_label`), each row must have one class and probabilities that sum to one.
+    """
     known = checked_labels(labels)
     array = checked_scores(probabilities, known.shape, "probabilities")
     if array.min() < 0 or array.max() > 1:
         raise EvaluationError(
             f"probabilities range from {array.min():.4g} to {array.max():.4g}; expected [0, 1]: are they logits?"
         )
+    if single_label:
+        refuse_several_classes(known)
+        sums = array.sum(axis=1)
+        if np.abs(sums - 1).max() > SUM_TOLERANCE:
+            raise EvaluationError(
+                f"probabilities of a record sum to {sums.min():.4g} to {sums.max():.4g}; expected 1, for classes that "
+                "exclude each other: are they of separate findings? Then give thresholds"
+            )
     return known, array
+
+
+def refuse_several_classes(labels: NDArray[np.int8]) -> None:
+    """Raise `EvaluationError` unless each row has one class present and no other unknown, or is unknown throughout."""
+    fits = ((labels == 1).sum(axis=1) == 1) & (labels >= 0).all(axis=1) | (labels == -1).all(axis=1)
+    if not fits.all():
+        first = int(np.flatnonzero(~fits)[0])
+        raise EvaluationError(
+            f"labels of {int((~fits).sum())} records, such as {labels[first].tolist()} in row {first}, are not of one "
+            "class; classes that exclude each other have one 1 in each row and 0 otherwise, or -1 throughout"
+        )
 
 
 def checked_thresholds(thresholds: ArrayLike, n_classes: int) -> NDArray[np.float64]:
@@ -65,6 +92,13 @@ def checked_thresholds(thresholds: ArrayLike, n_classes: int) -> NDArray[np.floa
     if array.shape != (n_classes,) or not np.isfinite(array).all():
         raise EvaluationError(f"thresholds are {array}; expected {n_classes} finite numbers, one a class")
     return array
+
+
+def decisions(scores: NDArray[np.float64], thresholds: ArrayLike | None) -> NDArray[np.bool_]:
+    """Which classes `(records, classes)` count as present; without thresholds the most probable one of each record."""
+    if thresholds is None:
+        return np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
+    return scores >= checked_thresholds(thresholds, scores.shape[1])
 
 
 def checked_names(names: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:

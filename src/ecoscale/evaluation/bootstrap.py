@@ -16,7 +16,7 @@ from ecoscale.evaluation._arrays import (
     Number,
     checked,
     checked_names,
-    checked_thresholds,
+    decisions,
     mean_of_defined,
     patient_index,
 )
@@ -89,7 +89,7 @@ def patient_multiplicities(
 
 
 def weighted_metrics(
-    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike, weights: ArrayLike
+    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike | None, weights: ArrayLike
 ) -> dict[str, NDArray[np.float64]]:
     """`RESAMPLED_METRICS` under several weightings of the records at once.
 
@@ -100,7 +100,7 @@ def weighted_metrics(
     probabilities
         `(records, classes)`, in [0, 1].
     thresholds
-        `(classes,)`, or one for all.
+        `(classes,)`, or one for all; None: the classes exclude each other, and the most probable one is present.
     weights
         `(records, weightings)`, whole numbers: how often each record counts.
 
@@ -110,12 +110,11 @@ def weighted_metrics(
         Metric to `(weightings, classes)`, NaN where undefined; the values that scikit-learn gives with
         `sample_weight`.
     """
-    truth, scores = checked(labels, probabilities)
-    thresholds = checked_thresholds(thresholds, truth.shape[1])
+    truth, scores = checked(labels, probabilities, single_label=thresholds is None)
     times = np.asarray(weights)
     # float64 makes these products a matrix multiplication, and holds whole numbers exactly.
     table = times.T.astype(np.float64)
-    called, present, absent = scores >= thresholds, truth == 1, truth == 0
+    called, present, absent = decisions(scores, thresholds), truth == 1, truth == 0
     rates = decision_rates(
         tp=table @ (called & present),
         fp=table @ (called & absent),
@@ -173,7 +172,7 @@ def _ranking(
 def bootstrap_intervals(
     labels: ArrayLike,
     probabilities: ArrayLike,
-    thresholds: ArrayLike,
+    thresholds: ArrayLike | None,
     patients: ArrayLike | None = None,
     n_resamples: int = 1000,
     level: float = 0.95,
@@ -192,7 +191,7 @@ def bootstrap_intervals(
     probabilities
         `(records, classes)`, in [0, 1].
     thresholds
-        `(classes,)`, or one for all.
+        `(classes,)`, or one for all; None: the classes exclude each other, and the most probable one is present.
     patients
         `(records,)` ids; None makes each record its own patient.
     n_resamples, level, seed
@@ -237,8 +236,8 @@ def paired_difference(
     labels: ArrayLike,
     first: ArrayLike,
     second: ArrayLike,
-    thresholds_first: ArrayLike,
-    thresholds_second: ArrayLike,
+    thresholds_first: ArrayLike | None,
+    thresholds_second: ArrayLike | None,
     patients: ArrayLike | None = None,
     n_resamples: int = 1000,
     level: float = 0.95,
@@ -256,7 +255,7 @@ def paired_difference(
     first, second
         Probabilities `(records, classes)` of the two networks.
     thresholds_first, thresholds_second
-        Their thresholds, `(classes,)` or one for all.
+        Their thresholds, `(classes,)` or one for all; None: the most probable class, where they exclude each other.
     patients, n_resamples, level, seed, names
         As in `bootstrap_intervals`.
 

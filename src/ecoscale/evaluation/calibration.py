@@ -1,5 +1,7 @@
 """Fitting what turns logits into probabilities: Platt's scaling, one temperature, or centred isotonic regression.
 
+Of classes that exclude each other, it is the temperature of their softmax.
+
 Every method is strictly increasing, so that AUROC and average precision stay what they were.
 """
 
@@ -8,12 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.optimize import minimize, root_scalar
+from scipy.special import expit, logit, softmax
 from sklearn.isotonic import isotonic_regression
 
-from ecoscale.calibration import METHODS, Calibration, CalibrationCurve
-from ecoscale.evaluation._arrays import EvaluationError, checked_labels, checked_names, checked_scores
+from ecoscale.calibration import METHODS, SINGLE_LABEL_METHODS, Calibration, CalibrationCurve
+from ecoscale.evaluation._arrays import (
+    EvaluationError,
+    checked_labels,
+    checked_names,
+    checked_scores,
+    refuse_several_classes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +35,12 @@ if TYPE_CHECKING:
 
 
 def fit_calibration(
-    labels: ArrayLike, logits: ArrayLike, method: CalibrationMethod = "platt", names: Sequence[str] | None = None
+    labels: ArrayLike,
+    logits: ArrayLike,
+    method: CalibrationMethod = "platt",
+    names: Sequence[str] | None = None,
+    *,
+    single_label: bool = False,
 ) -> Calibration:
     """Fit a calibration to each class's logits.
 
@@ -51,6 +64,11 @@ def fit_calibration(
         - `"none"`: the sigmoid of the logit.
     names
         The classes' names, for the warnings.
+    single_label
+        The classes exclude each other. The method is then `"temperature"`, by which the logits are divided before
+        their softmax (Guo et al. 2017, section 4.2), or `"none"`. It is fitted by maximum likelihood, to Platt's
+        targets for K classes: (n + 1) / (n + K) for a record's own class, which n records have, and an equal share of
+        the rest for the others. Records whose class is unknown are left out.
 
     Returns
     -------
@@ -61,15 +79,21 @@ def fit_calibration(
     Raises
     ------
     EvaluationError
-        If the arrays do not fit together, or there is no such method.
+        If the arrays do not fit together, or there is no such method, or not for classes that exclude each other.
     """
-    if method not in METHODS:
-        raise EvaluationError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+    methods = SINGLE_LABEL_METHODS if single_label else tuple(METHODS)
+    if method not in methods:
+        raise EvaluationError(
+            f"method is {method!r}; expected one of {', '.join(methods)}"
+            + (" for classes that exclude each other" if single_label and method in METHODS else "")
+        )
     truth = checked_labels(labels)
     scores = checked_scores(logits, truth.shape, "logits")
     names = checked_names(names, truth.shape[1])
     if method == "none":
-        return Calibration(method, (CalibrationCurve(),) * len(names))
+        return Calibration(method, (CalibrationCurve(),) * len(names), single_label=single_label)
+    if single_label:
+        return _fit_softmax_temperature(truth, scores, names)
     columns: dict[str, Known] = {}
     for position, name in enumerate(names):
         known = truth[:, position] >= 0
@@ -140,6 +164,43 @@ def _fit_temperature(columns: dict[str, Known]) -> Calibration:
         else:
             warnings.append(f"not calibrated, the fitted slope {fitted:.3g} would turn the ranking over")
     return Calibration("temperature", (CalibrationCurve(slope),) * len(columns), tuple(warnings))
+
+
+def _fit_softmax_temperature(truth: NDArray[np.int8], logits: NDArray[np.float64], names: Sequence[str]) -> Calibration:
+    """One slope, the inverse of the temperature, for the softmax over all classes."""
+    refuse_several_classes(truth)
+    known = truth[:, 0] >= 0
+    truth, logits = truth[known], logits[known]
+    count = truth.sum(axis=0, dtype=np.int64)
+    warnings = [
+        f"{name}: there are no records of it to fit on; it has the other classes' temperature"
+        for name, number in zip(names, count, strict=True)
+        if not number and count.any()
+    ]
+    slope = 1.0
+    # Against each row's mean: what all classes have in common, the softmax does not see.
+    logits = logits - logits.mean(axis=1, keepdims=True)
+    size = float(np.sqrt(np.mean(logits**2))) if len(logits) else 0.0
+    if not size:
+        warnings.append(
+            f"not calibrated, there are no {'differences between logits' if len(logits) else 'records'} to fit on"
+        )
+    else:
+        scores, own = logits / size, (count + 1) / (count + len(names))
+        wanted = np.where(truth == 1, own, (1 - (truth * own).sum(axis=1, keepdims=True)) / (len(names) - 1))
+
+        def rise(candidate: float) -> float:
+            """Of the negative log-likelihood, which is convex in the slope."""
+            return float(np.mean(((softmax(candidate * scores, axis=1) - wanted) * scores).sum(axis=1)))
+
+        if rise(0.0) >= 0:
+            warnings.append("not calibrated, the fitted slope is not positive and would turn the ranking over")
+        else:
+            above = 1.0
+            while rise(above) <= 0:
+                above *= 2
+            slope = root_scalar(rise, bracket=(0.0, above), method="brentq", xtol=1e-12).root / size
+    return Calibration("temperature", (CalibrationCurve(slope),) * len(names), tuple(warnings), single_label=True)
 
 
 def _fit_knots(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import log_softmax
 
-from ecoscale.calibration import METHODS, CalibrationMethod, sigmoid
+from ecoscale.calibration import METHODS, SINGLE_LABEL_METHODS, CalibrationMethod, sigmoid, softmax
 from ecoscale.evaluation._arrays import (
     EvaluationError,
     checked_labels,
@@ -18,6 +19,7 @@ from ecoscale.evaluation._arrays import (
 )
 from ecoscale.evaluation.calibration import fit_calibration
 from ecoscale.evaluation.reliability import expected_calibration_error
+from ecoscale.evaluation.single_label import weighted_overall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +32,8 @@ class CalibrationComparison:
     """Calibrations of the same logits, each record's probability by a fit on other patients.
 
     `figures` holds for each method the mean over the classes of `ece`, `brier` and `log_loss` (nats), lower is
-    better; `probabilities` the cross-fitted probabilities `(records, classes)` that they are of.
+    better; of classes that exclude each other they are of all together (`weighted_overall`). `probabilities` are the
+    cross-fitted probabilities `(records, classes)` that they are of.
     """
 
     figures: dict[CalibrationMethod, dict[str, float]]
@@ -45,9 +48,10 @@ def compare_calibrations(
     patients: ArrayLike | None = None,
     names: Sequence[str] | None = None,
     *,
-    methods: Sequence[CalibrationMethod] = tuple(METHODS),
+    methods: Sequence[CalibrationMethod] | None = None,
     n_folds: int = 5,
     seed: int = 0,
+    single_label: bool = False,
 ) -> CalibrationComparison:
     """Cross-fit calibrations and measure them.
 
@@ -62,11 +66,13 @@ def compare_calibrations(
     names
         The classes' names.
     methods
-        What to compare.
+        What to compare; by default all there are.
     n_folds
         Parts that the patients are dealt into, those with the rarest findings first and so evenly.
     seed
         Of the dealing.
+    single_label
+        The classes exclude each other (`fit_calibration`).
 
     Raises
     ------
@@ -81,11 +87,16 @@ def compare_calibrations(
         raise EvaluationError(f"n_folds is {n_folds}; expected at least 2 and at most the {n_patients} patients")
     part = _deal(truth, patient, n_patients, n_folds, seed)[patient]
     figures, probabilities = {}, {}
-    for method in methods:
+    for method in methods or (SINGLE_LABEL_METHODS if single_label else tuple(METHODS)):
         log_odds = np.empty_like(scores)
         for left_out in range(n_folds):
             inside = part == left_out
-            log_odds[inside] = fit_calibration(truth[~inside], scores[~inside], method, names).log_odds(scores[inside])
+            fitted = fit_calibration(truth[~inside], scores[~inside], method, names, single_label=single_label)
+            log_odds[inside] = fitted.log_odds(scores[inside])
+        if single_label:
+            probabilities[method] = softmax(log_odds)
+            figures[method] = _softmax_figures(truth, log_odds, probabilities[method])
+            continue
         probabilities[method] = sigmoid(log_odds)
         measured = np.array([_figures(truth[:, column], log_odds[:, column]) for column in range(len(names))])
         macro = [float(mean_of_defined(column)) for column in measured.T]
@@ -120,3 +131,15 @@ def _figures(column: NDArray[np.int8], log_odds: NDArray[np.float64]) -> tuple[f
         float(np.mean((probability - truth) ** 2)),
         float(log_loss),
     )
+
+
+def _softmax_figures(
+    truth: NDArray[np.int8], logits: NDArray[np.float64], probabilities: NDArray[np.float64]
+) -> dict[str, float]:
+    """Calibration error, Brier score and log loss of classes that exclude each other."""
+    everyone = np.ones((len(truth), 1), dtype=np.int32)
+    overall = {name: float(value[0]) for name, value in weighted_overall(truth, probabilities, everyone).items()}
+    known = truth[:, 0] >= 0
+    # From the logits, so that a probability that rounds to 0 has the loss that it is due.
+    log_loss = -log_softmax(logits[known], axis=1)[truth[known] == 1].mean() if known.any() else np.nan
+    return {"ece": overall["ece"], "brier": overall["brier"], "log_loss": float(log_loss)}

@@ -1,4 +1,4 @@
-"""Which finding is taken for which, where a record may have several."""
+"""Which finding is taken for which, where a record may have several, and where it has one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecoscale.evaluation._arrays import Number, checked, checked_names, checked_thresholds
+from ecoscale.evaluation._arrays import Number, checked, checked_names, decisions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,8 @@ NONE = "none"
 class Confusion:
     """A row for each true finding and for the records with none; a column for each predicted one and for none.
 
-    A record with two findings stands in two rows, and one with two predictions in two columns: rows do not add up.
+    A record with two findings stands in two rows, and one with two predictions in two columns: rows do not add up. Of
+    classes that exclude each other there is no row or column of none, and each record stands in one row and one column.
 
     - `counts[row][column]`: records with the row's finding for which the column's was predicted.
     - `wrong[row][column]`: those of them that do not have the column's finding: the mistakes. In the column of none:
@@ -39,7 +40,7 @@ class Confusion:
 
 
 def confusion_table(
-    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike, names: Sequence[str] | None = None
+    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike | None, names: Sequence[str] | None = None
 ) -> Confusion:
     """Count which findings are predicted on records with each finding, and on those with none.
 
@@ -51,7 +52,7 @@ def confusion_table(
     probabilities
         `(records, classes)`, in [0, 1].
     thresholds
-        `(classes,)`, or one for all.
+        `(classes,)`, or one for all; None: the classes exclude each other, and the most probable one is predicted.
     names
         The classes' names.
 
@@ -60,10 +61,10 @@ def confusion_table(
     EvaluationError
         If the arrays do not fit together.
     """
-    truth, scores = checked(labels, probabilities)
+    truth, scores = checked(labels, probabilities, single_label=thresholds is None)
     n_classes = truth.shape[1]
     known = truth >= 0
-    called = (scores >= checked_thresholds(thresholds, n_classes)) & known
+    called = decisions(scores, thresholds) & known
     everyone = np.ones(truth.shape[0], dtype=bool)
     rows = np.column_stack([truth == 1, (truth == 0).all(axis=1)]).astype(np.int64)
     columns = np.column_stack([called, ~called.any(axis=1)])
@@ -72,10 +73,14 @@ def confusion_table(
     counts, wrong, records = (
         rows.T @ table.astype(np.int64) for table in (columns, mistakes, np.column_stack([known, everyone]))
     )
+    names = (*checked_names(names, n_classes), NONE)
+    if thresholds is None:
+        names = names[:-1]
+        counts, wrong, records = (table[:-1, :-1] for table in (counts, wrong, records))
     some = records > 0
     shares = np.divide(counts, records, out=np.full(counts.shape, np.nan), where=some)
     wrong_shares = np.divide(wrong, records, out=np.full(counts.shape, np.nan), where=some)
     return Confusion(
-        (*checked_names(names, n_classes), NONE),
+        names,
         *(tuple(map(tuple, table.tolist())) for table in (counts, wrong, records, shares, wrong_shares)),
     )

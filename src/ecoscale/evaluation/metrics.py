@@ -16,6 +16,7 @@ from ecoscale.evaluation._arrays import (
     checked_names,
     checked_scores,
     checked_thresholds,
+    decisions,
     mean_of_defined,
 )
 from ecoscale.evaluation.reliability import expected_calibration_error
@@ -35,11 +36,12 @@ class ClassMetrics:
     `auroc` and `average_precision` do not depend on the threshold; `ece` (15 bins of equal width) and `brier` measure
     calibration. What cannot be computed is NaN: AUROC without positives or without negatives; average precision,
     F1 and sensitivity without positives; specificity without negatives; `ppv` (precision) where nothing is called
-    positive; `npv` where nothing is called negative.
+    positive; `npv` where nothing is called negative. `threshold` is NaN for classes that exclude each other, of which
+    the most probable one is called positive.
     """
 
     name: str
-    threshold: float
+    threshold: Number
     positives: int
     negatives: int
     unknown: int
@@ -73,10 +75,15 @@ class Metrics:
         return next(found for found in self.classes if found.name == name)
 
 
-def decision_counts(labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike) -> dict[str, NDArray[np.int64]]:
-    """`tp`, `fp`, `fn` and `tn`, each `(classes,)`; a probability that equals its threshold counts as present."""
-    truth, scores = checked(labels, probabilities)
-    called = scores >= checked_thresholds(thresholds, truth.shape[1])
+def decision_counts(
+    labels: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike | None
+) -> dict[str, NDArray[np.int64]]:
+    """`tp`, `fp`, `fn` and `tn`, each `(classes,)`; a probability that equals its threshold counts as present.
+
+    Without thresholds the classes exclude each other, and the most probable one counts as present.
+    """
+    truth, scores = checked(labels, probabilities, single_label=thresholds is None)
+    called = decisions(scores, thresholds)
     present, absent = truth == 1, truth == 0
     return {
         "tp": (called & present).sum(axis=0),
@@ -125,7 +132,7 @@ def macro_auroc(labels: ArrayLike, scores: ArrayLike) -> float:
 def measure(
     labels: ArrayLike,
     probabilities: ArrayLike,
-    thresholds: ArrayLike = 0.5,
+    thresholds: ArrayLike | None = 0.5,
     names: Sequence[str] | None = None,
 ) -> Metrics:
     """Measure every class and the macro means.
@@ -138,7 +145,8 @@ def measure(
     probabilities
         `(records, classes)`, in [0, 1].
     thresholds
-        `(classes,)`, or one for all; a probability that reaches it counts as present.
+        `(classes,)`, or one for all; a probability that reaches it counts as present. None: the classes exclude each
+        other, and the most probable one counts as present. Each class is then measured against the rest.
     names
         The classes' names.
 
@@ -147,10 +155,10 @@ def measure(
     EvaluationError
         If the arrays do not fit together or hold what they may not.
     """
-    truth, scores = checked(labels, probabilities)
+    truth, scores = checked(labels, probabilities, single_label=thresholds is None)
     n_classes = truth.shape[1]
-    thresholds, names = checked_thresholds(thresholds, n_classes), checked_names(names, n_classes)
-    counts = decision_counts(truth, scores, thresholds)
+    names, counts = checked_names(names, n_classes), decision_counts(truth, scores, thresholds)
+    at = np.full(n_classes, np.nan) if thresholds is None else checked_thresholds(thresholds, n_classes)
     values = decision_rates(**counts) | {
         "auroc": class_auroc(truth, scores),
         "average_precision": np.full(n_classes, np.nan),
@@ -168,7 +176,7 @@ def measure(
     classes = tuple(
         ClassMetrics(
             name=name,
-            threshold=float(thresholds[position]),
+            threshold=float(at[position]),
             positives=int((truth[:, position] == 1).sum()),
             negatives=int((truth[:, position] == 0).sum()),
             unknown=int((truth[:, position] == -1).sum()),

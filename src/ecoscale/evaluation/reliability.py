@@ -38,7 +38,7 @@ def reliability_curve(labels: ArrayLike, probabilities: ArrayLike, n_bins: int =
     truth = np.asarray(labels)
     known = truth >= 0
     truth, scores = truth[known], np.asarray(probabilities, dtype=np.float64)[known]
-    bins = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], scores)
+    bins = calibration_bin(scores, n_bins)
     count = np.bincount(bins, minlength=n_bins)
     filled = count > 0
     return ReliabilityCurve(
@@ -46,6 +46,11 @@ def reliability_curve(labels: ArrayLike, probabilities: ArrayLike, n_bins: int =
         observed=np.bincount(bins, truth, minlength=n_bins)[filled] / count[filled],
         count=count[filled],
     )
+
+
+def calibration_bin(probabilities: NDArray[np.float64], n_bins: int = CALIBRATION_BINS) -> NDArray[np.intp]:
+    """The bin of each probability, from 0."""
+    return np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], probabilities)
 
 
 def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, n_bins: int = CALIBRATION_BINS) -> float:

@@ -13,12 +13,14 @@ from markupsafe import Markup
 from pydantic import TypeAdapter
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ecoscale.evaluation._arrays import EvaluationError, checked, checked_names, checked_thresholds, patient_index
 from ecoscale.evaluation.bootstrap import BootstrapIntervals, Interval, bootstrap_intervals
 from ecoscale.evaluation.confusion import Confusion, confusion_table
 from ecoscale.evaluation.metrics import Metrics, decimals, measure
 from ecoscale.evaluation.plots import MOST_PANELS, draw_all, inline_svg, save_png, shown_classes
+from ecoscale.evaluation.single_label import overall_intervals
 from ecoscale.evaluation.thresholds import CrossFittedF1, cross_fitted_f1
 from ecoscale.findings import DISCLAIMER
 
@@ -32,6 +34,14 @@ OPTIMISTIC = (
     "The cross-fitted F1 is the fair figure: each record is decided at a threshold that other patients chose. "
     "AUROC and average precision need no threshold and are not concerned."
 )
+
+OVERALL_TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece": "calibration error",
+}
 
 METRIC_TITLES = {
     "auroc": "AUROC",
@@ -60,7 +70,8 @@ class Evaluation:
     """What a network is worth on a set of labelled records.
 
     - `context`: what was evaluated, see `evaluate`.
-    - `metrics`: at the chosen thresholds; `at_half`: at 0.5.
+    - `metrics`: at the chosen thresholds; `at_half`: at 0.5. Of classes that exclude each other the most probable one
+      is decided for: `at_half` is None, and `overall` holds what they are worth together, with intervals.
     - `intervals`: at the chosen thresholds, by resampling patients.
     - `confusion`: at the chosen thresholds.
     - `cross_fitted`: only where the thresholds were chosen on these records.
@@ -71,11 +82,12 @@ class Evaluation:
     n_records: int
     n_patients: int
     metrics: Metrics
-    at_half: Metrics
+    at_half: Metrics | None
     intervals: BootstrapIntervals
     confusion: Confusion
     cross_fitted: CrossFittedF1 | None
     disclaimer: str = DISCLAIMER
+    overall: dict[str, Interval] | None = None
 
     @property
     def thresholds_chosen_here(self) -> bool:
@@ -101,7 +113,7 @@ _ADAPTER = TypeAdapter(Evaluation)
 def evaluate(
     labels: ArrayLike,
     probabilities: ArrayLike,
-    thresholds: ArrayLike,
+    thresholds: ArrayLike | None,
     names: Sequence[str],
     patients: ArrayLike | None = None,
     *,
@@ -118,7 +130,8 @@ def evaluate(
     probabilities
         `(records, classes)`, in [0, 1].
     thresholds
-        `(classes,)`; a probability that reaches it counts as present.
+        `(classes,)`; a probability that reaches it counts as present. None: the classes exclude each other, each record
+        is of one, or of none that is known, and the most probable one is decided for.
     names
         The classes' names.
     patients
@@ -136,9 +149,11 @@ def evaluate(
     EvaluationError
         If the arrays do not fit together, or the context is not JSON or contradicts them.
     """
-    truth, scores = checked(labels, probabilities)
+    single_label = thresholds is None
+    truth, scores = checked(labels, probabilities, single_label=single_label)
     n_records, n_classes = truth.shape
-    names, thresholds = checked_names(names, n_classes), checked_thresholds(thresholds, n_classes)
+    names = checked_names(names, n_classes)
+    thresholds = None if thresholds is None else checked_thresholds(thresholds, n_classes)
     _, n_patients = patient_index(patients, n_records)
     context = dict(context or {})
     for key, counted in (("n_records", n_records), ("n_patients", n_patients)):
@@ -149,18 +164,25 @@ def evaluate(
     except (TypeError, ValueError) as error:
         raise EvaluationError(f"the context holds something that JSON cannot: {error}") from error
     chosen_here = bool(context.get("thresholds_chosen_here"))
+    if chosen_here and single_label:
+        raise EvaluationError(
+            "the context says that thresholds were chosen here; classes that exclude each other have none"
+        )
     return Evaluation(
         context=context,
         names=names,
         n_records=n_records,
         n_patients=n_patients,
         metrics=measure(truth, scores, thresholds, names),
-        at_half=measure(truth, scores, 0.5, names),
+        at_half=None if single_label else measure(truth, scores, 0.5, names),
         intervals=bootstrap_intervals(
             truth, scores, thresholds, patients, n_resamples=n_resamples, seed=seed, names=names
         ),
         confusion=confusion_table(truth, scores, thresholds, names),
-        cross_fitted=cross_fitted_f1(truth, scores, patients, names, seed=seed) if chosen_here else None,
+        cross_fitted=cross_fitted_f1(truth, scores, patients, names, n_folds=min(5, n_patients), seed=seed)
+        if chosen_here
+        else None,
+        overall=overall_intervals(truth, scores, patients, n_resamples, seed=seed) if single_label else None,
     )
 
 
@@ -182,7 +204,7 @@ def write_report(
     EvaluationError
         If the arrays are not of the evaluation's size.
     """
-    truth, scores = checked(labels, probabilities)
+    truth, scores = checked(labels, probabilities, single_label=evaluation.overall is not None)
     if truth.shape != (evaluation.n_records, len(evaluation.names)):
         raise EvaluationError(
             f"labels have shape {truth.shape}; the evaluation is of {evaluation.n_records} records and "
@@ -204,6 +226,8 @@ def write_report(
 
 def render_table(evaluation: Evaluation) -> Table:
     """The figures as a table for the terminal, intervals beside AUROC and F1."""
+    if evaluation.overall is not None:
+        return _single_label_table(evaluation, evaluation.overall)
     level = f"{100 * evaluation.intervals.level:.0f} %"
     fitted = evaluation.cross_fitted
     table = Table(
@@ -219,6 +243,7 @@ def render_table(evaluation: Evaluation) -> Table:
         table.add_column(heading, justify="right")
     if fitted:
         table.add_column("F1 cross-fitted", justify="right")
+    assert evaluation.at_half is not None
     for found, half in zip(evaluation.metrics.classes, evaluation.at_half.classes, strict=True):
         intervals = evaluation.intervals.classes[found.name]
         table.add_row(
@@ -251,6 +276,47 @@ def render_table(evaluation: Evaluation) -> Table:
     return table
 
 
+def _single_label_table(evaluation: Evaluation, overall: Mapping[str, Interval]) -> Table:
+    """The same of classes that exclude each other, and below it what they are worth together."""
+    level = f"{100 * evaluation.intervals.level:.0f} %"
+    together = ", ".join(f"{title} {with_interval(overall[metric])}" for metric, title in OVERALL_TITLES.items())
+    table = Table(
+        title=escape(_title(evaluation)),
+        caption=Text.assemble(
+            (f"All classes together: {together}.", "not italic not dim"),
+            f"\nEach class is against the rest; a record's class is its most probable one. Brackets: {level} intervals "
+            f"over {evaluation.n_patients} patients, {evaluation.intervals.n_resamples} resamples. "
+            f"{evaluation.disclaimer}",
+        ),
+        caption_justify="left",
+    )
+    table.add_column("class")
+    for heading in ("records", f"AUROC [{level}]", "AP", f"F1 [{level}]", "sens.", "spec.", "PPV"):
+        table.add_column(heading, justify="right")
+    for found in evaluation.metrics.classes:
+        intervals = evaluation.intervals.classes[found.name]
+        table.add_row(
+            escape(found.name),
+            str(found.positives),
+            with_interval(intervals["auroc"]),
+            decimals(found.average_precision),
+            with_interval(intervals["f1"]),
+            *(decimals(value) for value in (found.sensitivity, found.specificity, found.ppv)),
+        )
+    table.add_section()
+    macro = evaluation.metrics.macro
+    table.add_row(
+        "macro",
+        str(evaluation.metrics.classes[0].positives + evaluation.metrics.classes[0].negatives),
+        with_interval(evaluation.intervals.macro["auroc"]),
+        decimals(macro["average_precision"]),
+        with_interval(evaluation.intervals.macro["f1"]),
+        *(decimals(macro[metric]) for metric in ("sensitivity", "specificity", "ppv")),
+        style="bold",
+    )
+    return table
+
+
 def with_interval(interval: Interval) -> str:
     """The estimate with its interval in brackets; a dash for NaN."""
     if math.isnan(interval.estimate):
@@ -272,6 +338,9 @@ def _render(evaluation: Evaluation, figures: Mapping[str, str], *, both_curves: 
         lstrip_blocks=True,
     )
     environment.filters |= {"decimals": decimals, "with_interval": with_interval}
+    overall = (
+        None if evaluation.overall is None else [(OVERALL_TITLES[name], at) for name, at in evaluation.overall.items()]
+    )
     shown = shown_classes(evaluation)
     undefined = [
         (METRIC_TITLES[metric], names) for metric, names in evaluation.metrics.undefined.items() if metric != "npv"
@@ -284,6 +353,7 @@ def _render(evaluation: Evaluation, figures: Mapping[str, str], *, both_curves: 
     ]
     return environment.get_template("report.html").render(
         evaluation=evaluation,
+        overall=overall,
         title=_title(evaluation),
         context=[
             (_CONTEXT_TITLES.get(key, key), ", ".join(map(str, value)) if isinstance(value, list | tuple) else value)

@@ -39,10 +39,13 @@ MACRO = "macro"
 
 @dataclass(frozen=True, eq=False)
 class TrainedOnce:
-    """What one training of a network gives: probabilities `(records, classes)` and the thresholds `(classes,)`."""
+    """What one training of a network gives: probabilities `(records, classes)` and the thresholds `(classes,)`.
+
+    Without thresholds (None) the classes exclude each other, and the most probable one is present.
+    """
 
     probabilities: ArrayLike
-    thresholds: ArrayLike
+    thresholds: ArrayLike | None
 
 
 @dataclass(frozen=True)

@@ -45,11 +45,12 @@ class Span:
 class Explanation:
     """What in a record moves a network's output for one finding.
 
-    `values` are float32 `(leads, steps)` from -1 to 1, positive where the signal speaks for the finding: the relevance
-    over its largest magnitude, `scale`, in log-odds before calibration. Steps of `step` seconds follow each other from
-    `start`, in seconds of the record; the last may reach beyond its end. `probability` is the calibrated one of the
-    stretch that is explained. `remainder`, with gradients alone, is what is missing in the sum of all relevance to the
-    difference of log-odds that it explains (`ecoscale.explaining.gradients`).
+    `values` are float32 `(leads, steps)` from -1 to 1, positive where the signal speaks for the finding: the
+    relevance over its largest magnitude, `scale`, in log-odds before calibration (of classes that exclude each
+    other, of one against all others). Steps of `step` seconds follow each other from `start`, in seconds of the
+    record; the last may reach beyond its end. `probability` is the calibrated one of the stretch that is explained.
+    `remainder`, with gradients alone, is what is missing in the sum of all relevance to the difference of log-odds
+    that it explains (`ecoscale.explaining.gradients`).
     """
 
     finding: str

@@ -1,8 +1,9 @@
 """Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv 1703.01365), on the network as it was trained.
 
-The logit is followed from a baseline, the flat line, along a straight path to the signal; each sample is given the
-integral of its gradient times the way it went. By the fundamental theorem of calculus the sum of all is the difference
-of the logits of signal and baseline; what a sum over finitely many steps leaves of it is reported as `remainder`.
+The logit, or of classes that exclude each other the log-odds of the softmax, is followed from a baseline, the flat
+line, along a straight path to the signal; each sample is given the integral of its gradient times the way it went. By
+the fundamental theorem of calculus the sum of all is the difference of the logits of signal and baseline; what a sum
+over finitely many steps leaves of it is reported as `remainder`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from ecoscale.models import create_model
 from ecoscale.models.pretrained import read_weights, take_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from ecoscale.ecg import ECG
@@ -49,13 +52,15 @@ def explain_by_gradients(
     column, preparation = column_of(bundle, finding), bundle.manifest.preparation
     explained = stretch(ecg, preparation, start)
     network = bundled_network(bundle)
+    log_odds = against_others if bundle.manifest.single_label else torch.nn.Identity()
     logits, remainders = [], []
 
     def of_window(window: NDArray[np.float32], _: slice) -> NDArray[np.float64]:
-        found = integrated_gradients(network, window, column, path_steps)
+        found = integrated_gradients(lambda x: log_odds(network(x)), window, column, path_steps)
         with torch.inference_mode():
-            at_signal, at_baseline = network(torch.from_numpy(np.stack([window, np.zeros_like(window)]))).numpy()
-        logits.append(at_signal)
+            found_logits = network(torch.from_numpy(np.stack([window, np.zeros_like(window)])))
+            at_signal, at_baseline = log_odds(found_logits).numpy()
+        logits.append(found_logits[0].numpy())
         remainders.append(float(at_signal[column] - at_baseline[column] - found.sum()))
         # What the padding holds is the baseline itself, and so is given nothing.
         return found
@@ -75,8 +80,17 @@ def explain_by_gradients(
     )
 
 
+def against_others(logits: torch.Tensor) -> torch.Tensor:
+    """Log-odds `(batch, classes)` of the softmax: how far each logit is above all others together."""
+    own = torch.eye(logits.shape[1], dtype=torch.bool)
+    return logits - logits[:, None].masked_fill(own, -torch.inf).logsumexp(dim=-1)
+
+
 def integrated_gradients(
-    network: Network, window: NDArray[np.float32], column: int, path_steps: int = PATH_STEPS
+    network: Callable[[torch.Tensor], torch.Tensor],
+    window: NDArray[np.float32],
+    column: int,
+    path_steps: int = PATH_STEPS,
 ) -> NDArray[np.float64]:
     """What each sample of a prepared window adds to one logit, against that of a flat line: `(leads, samples)`."""
     signal = torch.from_numpy(np.ascontiguousarray(window))[None]

@@ -15,6 +15,7 @@ import numpy as np
 from ecoscale.datasets.synthetic import NO_NOISE, Heart, Torso, synthetic_ecg, wave_times
 from ecoscale.explaining.explanation import step_samples
 from ecoscale.explaining.perturbation import STEPS_TOGETHER, explain_by_perturbation, perturbation_map
+from ecoscale.preparation import by_channel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def insertion_map(
     inside: slice = slice(None),
 ) -> NDArray[np.float64]:
     """What a P wave over each sample of a prepared window takes from one logit (`perturbation_map`)."""
-    wave = p_wave(preparation.rate, preparation.leads) / preparation.scale
+    wave = p_wave(preparation.rate, preparation.leads) / by_channel(preparation.scale)
 
     def change(first: int, begin: int, end: int) -> NDArray[np.floating]:
         return wave[:, begin - first : end - first]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecoscale.bundle import MODEL
+from ecoscale.calibration import log_odds_against_others
 from ecoscale.explaining.explanation import Explanation, by_step, column_of, map_record, step_samples, stretch
 from ecoscale.runtime import open_runtime
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ecoscale.explaining.explanation import Method
     from ecoscale.inference import Classifier
 
-    Logits = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    Logits = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 
 STEPS_TOGETHER = 3
 """Steps that are altered at once, 0.12 s: about a QRS or a P wave. Each next stretch begins a step later."""
@@ -47,8 +48,9 @@ def explain_by_perturbation(
 ) -> Explanation:
     """An explanation from maps of windows: `map_window(logits, window, column, inside)` gives `(leads, samples)`.
 
-    It is the network in float that is asked, whatever the classifier computes with: integers round away what one lead
-    changes. Raises as `explain_ecg` does.
+    Of classes that exclude each other, it is the log-odds of one against the others that are mapped, since a logit
+    alone says nothing there. It is the network in float that is asked, whatever the classifier computes with:
+    integers round away what one lead changes. Raises as `explain_ecg` does.
     """
     column, preparation = column_of(classifier.bundle, finding), classifier.preparation
     explained = stretch(ecg, preparation, start)
@@ -57,8 +59,12 @@ def explain_by_perturbation(
     if network.precision != "fp32":
         network = open_runtime(classifier.bundle.path / MODEL, "fp32", threads)
 
+    def log_odds(windows: NDArray[np.float32]) -> NDArray[np.floating]:
+        logits = network.logits(windows)
+        return log_odds_against_others(logits) if classifier.bundle.manifest.single_label else logits
+
     def of_window(window: NDArray[np.float32], inside: slice) -> NDArray[np.float64]:
-        return map_window(network.logits, window, column, inside)
+        return map_window(log_odds, window, column, inside)
 
     step = step_samples(preparation.rate)
     relevance = map_record(explained, preparation, of_window)

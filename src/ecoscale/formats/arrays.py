@@ -23,6 +23,7 @@ from ecoscale.formats.quantities import (
     refuse_record,
     required_millivolts,
 )
+from ecoscale.formats.stated import TIME, Bare, named_columns, oriented
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ecoscale.ecg import ECG
-
-_TIME = re.compile(r"(?:time|t)\s*[(\[](?:s|sec|seconds)[)\]]", re.IGNORECASE)
+    from ecoscale.formats.stated import Stated
 
 _NAME_AND_UNIT = re.compile(r"(?P<name>.*?)\s*[(\[](?P<unit>[^()\[\]]*)[)\]]")
 
@@ -78,6 +78,18 @@ def open_npy(
     leads: Sequence[str] | None = None,
 ) -> BareArray:
     """The same array where it lies, mapped into memory: samples are read when they are used. Raises as `read_npy`."""
+    values = _mapped(path, source, (2,))
+    refuse_record(record, source)
+    require("a .npy array", source, rate=rate, unit=unit, leads=leads)
+    return bare_array(values, source, rate, unit, leads)
+
+
+def stated_npy(path: Path, source: str) -> Bare:
+    """The numbers of any signal, which a `.npy` file says nothing else of; of one dimension: of one channel."""
+    return Bare(np.atleast_2d(_mapped(path, source, (1, 2))))
+
+
+def _mapped(path: Path, source: str, dimensions: tuple[int, ...]) -> NDArray:
     try:
         # Mapped, so that a header which promises more than the file holds is refused before memory is taken.
         values = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -86,12 +98,11 @@ def open_npy(
             f"{source}: the .npy file cannot be read ({type(error).__name__}: {error}); expected a whole array of "
             "numbers, saved with numpy.save"
         ) from error
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf" or values.ndim != 2:
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf" or values.ndim not in dimensions:
         found = f"{getattr(values, 'dtype', type(values))} of shape {getattr(values, 'shape', 'unknown')}"
-        raise FormatError(f"{source}: the .npy array is {found}; expected real numbers, (leads, samples)")
-    refuse_record(record, source)
-    require("a .npy array", source, rate=rate, unit=unit, leads=leads)
-    return bare_array(values, source, rate, unit, leads)
+        rows = "leads" if dimensions == (2,) else "channels"
+        raise FormatError(f"{source}: the .npy array is {found}; expected real numbers, ({rows}, samples)")
+    return values
 
 
 FOLDER_DIALECT = "ecg-dialect.yaml"
@@ -148,12 +159,8 @@ def read_table(
         bare = bare_array(values, source, rate, unit, leads)
         return bare_ecg(bare, source, fewer_leads)
 
-    if values.shape[1] != len(header):
-        raise FormatError(
-            f"{source}: the header row has {len(header)} columns, the rows below have {values.shape[1]}; expected as "
-            "many names as columns"
-        )
-    timed = [column for column, name in enumerate(header) if _TIME.fullmatch(name)]
+    refuse_other_width(header, values, source)
+    timed = [column for column, name in enumerate(header) if TIME.fullmatch(name)]
     own_rate = rate_of_times(values[:, timed[0]], "s", source)[0] if len(timed) == 1 else None
     names, units = zip(*map(name_and_unit, header), strict=True)
     found = name_channels(names, leads, source)
@@ -186,23 +193,42 @@ def read_table(
     )
 
 
+def stated_table(text: str, source: str) -> Stated | Bare:
+    """The columns of a table of any signal, as `named_columns`; its bare numbers where it has no header row."""
+    lines = table_lines(text, named=False)
+    if not lines:
+        raise FormatError(f"{source}: the table has no rows")
+    delimiter = delimiter_of(lines[-1][1])
+    header = table_cells(lines[0][1], delimiter)
+    if all(map(_is_number, header)):
+        return Bare(table_numbers(lines, delimiter, source))
+    values = table_numbers(lines[1:], delimiter, source)
+    if delimiter is None and values.shape[1] == 1:
+        header = [lines[0][1].strip("\"'")]  # a name may have blanks
+    return columns_under(header, values, source)
+
+
+def columns_under(header: Sequence[str], values: NDArray, source: str, units: Sequence[str] | None = None) -> Stated:
+    """`named_columns` of numbers `(rows, columns)`. Raises `FormatError` unless there are as many names."""
+    refuse_other_width(header, values, source)
+    return named_columns(header, lambda column: values[:, column], len(values), source, units)
+
+
+def refuse_other_width(header: Sequence[str], values: NDArray, source: str) -> None:
+    """Raise `FormatError` where a header row has another number of columns than the rows below."""
+    if values.shape[1] != len(header):
+        raise FormatError(
+            f"{source}: the header row has {len(header)} columns, the rows below have {values.shape[1]}; expected as "
+            "many names as columns"
+        )
+
+
 def bare_array(
     values: NDArray, source: str, rate: float | None, unit: str | None, leads: Sequence[str] | None
 ) -> BareArray:
     """An array without any names, of which all was given; which side the leads are, their number decides."""
     names = canonical_leads(leads or (), source)
-    n_leads = len(names)
-    if values.shape == (n_leads, n_leads):
-        raise FormatError(
-            f"{source}: {n_leads} x {n_leads} numbers for {n_leads} leads; expected one side to be the number of "
-            "samples: which side is which cannot be told"
-        )
-    if n_leads not in values.shape:
-        raise FormatError(
-            f"{source}: {values.shape[0]} x {values.shape[1]} numbers for the {n_leads} leads given; expected one "
-            "side to be the number of leads"
-        )
-    rows = values if values.shape[0] == n_leads else values.T
+    rows = oriented(values, len(names), source, "leads")
     factor = required_millivolts(unit or "", source, "the unit given")
     return BareArray(rows, names, agreed_rate(None, rate, source, "the rate"), factor)
 
@@ -222,15 +248,20 @@ def require(what: str, source: str, **given: object) -> None:
         )
 
 
-def table_lines(text: str, comment: str = "#") -> list[tuple[int, str]]:
-    """Line numbers and lines, without blank lines and comments; numpy.savetxt's commented header is kept."""
+def table_lines(text: str, comment: str = "#", *, named: bool = True) -> list[tuple[int, str]]:
+    """Line numbers and lines, without blank lines and comments; numpy.savetxt's commented header is kept.
+
+    With `named` false, one is kept that names anything, in as many columns as the row below has.
+    """
     lines = [(number, line.strip("\r\n ")) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, line) for number, line in lines if line.strip()]
     kept = [(number, line) for number, line in lines if not line.startswith(comment)]
     comments = [(number, line.lstrip(comment + " ")) for number, line in lines if line.startswith(comment)]
     if kept and comments and comments[-1][0] < kept[0][0]:
         cells = table_cells(comments[-1][1], delimiter_of(kept[0][1]))
-        if any(map(_lead_and_unit_of, cells)):
+        below = table_cells(kept[0][1], delimiter_of(kept[0][1]))
+        is_heading = len(cells) == len(below) and all(map(_is_number, below)) and not any(map(_is_number, cells))
+        if any(map(_lead_and_unit_of, cells)) or (not named and is_heading):
             kept.insert(0, comments[-1])
     return kept
 

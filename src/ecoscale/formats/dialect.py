@@ -1,12 +1,13 @@
-"""A dialect: a small description of how a text table holds an ECG, for tables that do not say so themselves.
+"""A dialect: a small description of how a text table holds a signal, for tables that do not say so themselves.
 
-It is YAML or JSON: given to `read_ecg`, or beside the table as `NAME.csv.yaml`, or as `ecg-dialect.yaml` for all tables
-of a folder. docs/formats.md lists its fields with examples.
+It is YAML or JSON: given to `read_ecg` or `read_signal`, or beside the table as `NAME.csv.yaml`, or as
+`ecg-dialect.yaml` for all tables of a folder. docs/formats.md lists its fields with examples.
 """
 
 from __future__ import annotations
 
 import codecs
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,9 +20,11 @@ from ecoscale.errors import FormatError, LeadError
 from ecoscale.formats.arrays import (
     bare_array,
     bare_ecg,
+    columns_under,
     delimiter_of,
     dialect_beside,
     name_and_unit,
+    refuse_other_width,
     require,
     table_cells,
     table_lines,
@@ -37,9 +40,12 @@ from ecoscale.formats.quantities import (
     refuse_record,
     required_millivolts,
 )
+from ecoscale.formats.stated import Bare, Stated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from ecoscale.ecg import ECG
 
@@ -82,7 +88,10 @@ class TimeColumn(_Described):
 
 
 class Dialect(_Described):
-    """How a text table holds an ECG; what is left out is as in a table without a dialect."""
+    """How a text table holds a signal; what is left out is as in a table without a dialect.
+
+    `leads` or `columns`, and `unit`, are an ECG's; `channels` and `units` are those of any other signal.
+    """
 
     rate: Annotated[float, Field(gt=0)] | None = None
     """Samples per second."""
@@ -96,6 +105,10 @@ class Dialect(_Described):
     """The leads in the order of the columns (or rows), the time column left out."""
     columns: dict[str, Column] | None = None
     """The column of each lead; other columns are left out."""
+    channels: tuple[Annotated[str, Field(min_length=1)], ...] | None = None
+    """Names of the channels of another signal, as `leads` are of an ECG's."""
+    units: Annotated[str | tuple[str, ...] | None, Field(union_mode="left_to_right")] = None
+    """Of these channels: one for all, or one each."""
     time: TimeColumn | None = None
     """The column of times, from which the rate follows where it is not stated."""
     samples_in: Literal["rows", "columns"] = "rows"
@@ -119,12 +132,17 @@ class Dialect(_Described):
     def _agrees_with_itself(self) -> Dialect:
         if self.leads is not None and self.columns is not None:
             raise ValueError("leads and columns both name the leads; keep one of them")
+        ecg = {"leads": self.leads, "columns": self.columns, "unit": self.unit}
+        if (self.channels is not None or self.units is not None) and (of_ecg := [k for k, v in ecg.items() if v]):
+            raise ValueError(
+                f"{' and '.join(of_ecg)} are of an ECG, channels and units of another signal; keep one or the other"
+            )
         if self.columns is not None and not self.columns:
             raise ValueError("columns names no lead")
         if self.decimal == "," and self.delimiter == "comma":
             raise ValueError("decimal and delimiter are both the comma")
         if self.samples_in == "columns" and (self.columns or self.time or self.header):
-            raise ValueError("samples_in: columns takes leads, and neither columns, time nor header")
+            raise ValueError("samples_in: columns takes leads or channels, and neither columns, time nor header")
         try:
             canonical_leads(self.leads if self.leads is not None else tuple(self.columns or ()), "the dialect")
         except LeadError as error:
@@ -207,14 +225,11 @@ def read_table(
     where one of them is nowhere stated; `LeadError` for missing leads.
     """
     refuse_record(record, source)
-    try:
-        text = data.decode(dialect.encoding).removeprefix("\ufeff")
-    except UnicodeError as error:
+    if dialect.channels is not None or dialect.units is not None:
         raise FormatError(
-            f"{source}: not text in {dialect.encoding} ({error}); state its encoding in the dialect"
-        ) from error
-    layout = _Layout(text, dialect, source)
-    values = table_numbers(layout.lines, layout.delimiter, source, *layout.marks)
+            f"{source}: its dialect states channels and units of another signal than an ECG; state leads and unit in it"
+        )
+    layout, values = _parsed(data, dialect, source)
     refuse_other_unit([dialect.unit] if dialect.unit else [], unit, source, "the dialect's unit")
     unit = dialect.unit or unit
     if dialect.samples_in == "columns":
@@ -225,11 +240,8 @@ def read_table(
         if names is not None and len(values) != len(names):
             raise FormatError(f"{source}: {len(values)} rows for {len(names)} leads; expected a row for each")
         return bare_ecg(bare_array(steps, source, hertz, unit, names), source, fewer_leads)
-    if layout.header and values.shape[1] != len(layout.header):
-        raise FormatError(
-            f"{source}: the header row has {len(layout.header)} columns, the rows below have {values.shape[1]}; "
-            "expected as many names as columns"
-        )
+    if layout.header:
+        refuse_other_width(layout.header, values, source)
     names, units = layout.column_names(leads, values.shape[1])
     time = layout.time_column
     hertz = _rate(dialect, None if time is None else values[:, time], rate, source)
@@ -253,6 +265,51 @@ def read_table(
         ignored=others,
         fewer_leads=fewer_leads,
     )
+
+
+def stated_table(data: bytes, dialect: Dialect, source: str) -> Stated | Bare:
+    """The channels of a table of any signal, as its dialect says. Raises `FormatError` where it is not so."""
+    layout, values = _parsed(data, dialect, source)
+    values = (values - dialect.zero) * dialect.resolution
+    units = dialect.units if dialect.units is not None else dialect.unit
+    stated = None if units is None else (units,) if isinstance(units, str) else units
+    if dialect.samples_in == "columns":
+        names, rows, rate = dialect.channels or dialect.leads or (), values, dialect.rate
+    else:
+        time = layout.time_column
+        places, names = layout.channel_columns(values.shape[1])
+        rows = values[:, places].T
+        rate = dialect.rate if time is None else _rate(dialect, values[:, time], None, source)
+        if not names and layout.header:
+            headed = columns_under([layout.header[place] for place in places], rows.T, source, stated)
+            return headed if rate is None else replace(headed, rates=(rate,) * len(headed.names))
+    if not names:
+        return Bare(rows, rate, stated or (None,))
+    if len(names) != len(rows):
+        raise FormatError(f"{source}: the dialect names {len(names)} channels, and the table has {len(rows)}")
+    if stated is not None and len(stated) not in (1, len(names)):
+        raise FormatError(
+            f"{source}: the dialect states {len(stated)} units for {len(names)} channels; one, or one each"
+        )
+    return Stated(
+        tuple(names),
+        (stated or (None,)) * (1 if stated and len(stated) > 1 else len(names)),
+        (rate,) * len(names),
+        (rows.shape[1],) * len(names),
+        lambda chosen: (rows[list(chosen)], ()),
+    )
+
+
+def _parsed(data: bytes, dialect: Dialect, source: str) -> tuple[_Layout, NDArray[np.float64]]:
+    """Where in the table what is, and its numbers `(rows, columns)`."""
+    try:
+        text = data.decode(dialect.encoding).removeprefix("\ufeff")
+    except UnicodeError as error:
+        raise FormatError(
+            f"{source}: not text in {dialect.encoding} ({error}); state its encoding in the dialect"
+        ) from error
+    layout = _Layout(text, dialect, source)
+    return layout, table_numbers(layout.lines, layout.delimiter, source, *layout.marks)
 
 
 class _Layout:
@@ -292,6 +349,14 @@ class _Layout:
                 f"({', '.join(self.header[:20]) or 'there is none'})"
             )
         return self.header.index(column)
+
+    def channel_columns(self, n_columns: int) -> tuple[list[int], tuple[str, ...]]:
+        """The columns that are channels of any signal, and their names where the dialect states them."""
+        dialect = self._dialect
+        if dialect.columns is not None:
+            return [self._column(column, name) for name, column in dialect.columns.items()], tuple(dialect.columns)
+        places = [column for column in range(n_columns) if column != self.time_column]
+        return places, dialect.channels or dialect.leads or ()
 
     def column_names(
         self, given: Sequence[str] | None = None, n_columns: int | None = None

@@ -19,6 +19,7 @@ from ecoscale.errors import EcoscaleError, FormatError, MissingExtraError
 from ecoscale.formats.leads import canonical_lead
 from ecoscale.formats.quantities import agreed_rate, millivolts, refuse_other_unit, refuse_record, required_millivolts
 from ecoscale.formats.sampled import SampledFile, named_channels
+from ecoscale.formats.stated import Stated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,13 +74,7 @@ def open_edf(
         raise FormatError(
             f"{source}: its leads have different rates ({spelt}); expected one rate for all leads: resample them first"
         )
-    for signal in signals:
-        if signal.digital_min >= signal.digital_max or signal.physical_min == signal.physical_max:
-            raise FormatError(
-                f"{source}: {signal.label} is digital {signal.digital_min} to {signal.digital_max}, physical "
-                f"{signal.physical_min:g} to {signal.physical_max:g} {signal.physical_dimension}; expected two "
-                "different ends of each range: the gain is not guessed"
-            )
+    _refuse_empty_ranges(signals, source)
     units = [signal.physical_dimension for signal in signals]
     factors = [
         required_millivolts(own, source, f"the physical dimension of {signal.label}")
@@ -98,6 +93,38 @@ def open_edf(
         notes=file.notes,
         start=file.start,
     )
+
+
+def stated(path: Path, source: str) -> Stated:
+    """The channels of any EDF or BDF file, by their labels and physical dimensions; annotations are none."""
+    file = _File.open(path, source)
+
+    def rows(places: Sequence[int]) -> tuple[NDArray, Sequence[str]]:
+        chosen = [file.signals[place] for place in places]
+        _refuse_empty_ranges(chosen, source)
+        n_together = chosen[0].samples_per_data_record
+        (whole,) = _rows(file, list(places), [1.0] * len(places), n_together, file.n_records * n_together, [])
+        return whole, ()
+
+    return Stated(
+        tuple(signal.label for signal in file.signals),
+        tuple(signal.physical_dimension or None for signal in file.signals),
+        tuple(signal.samples_per_data_record / file.record_seconds for signal in file.signals),
+        tuple(signal.samples_per_data_record * file.n_records for signal in file.signals),
+        rows,
+        notes=file.notes,
+    )
+
+
+def _refuse_empty_ranges(signals: Sequence[Any], source: str) -> None:
+    """Raise `FormatError` for a channel whose gain does not follow from its ranges."""
+    for signal in signals:
+        if signal.digital_min >= signal.digital_max or signal.physical_min == signal.physical_max:
+            raise FormatError(
+                f"{source}: {signal.label} is digital {signal.digital_min} to {signal.digital_max}, physical "
+                f"{signal.physical_min:g} to {signal.physical_max:g} {signal.physical_dimension}; expected two "
+                "different ends of each range: the gain is not guessed"
+            )
 
 
 def _channels(signals: Sequence[Any], leads: Sequence[str] | None) -> list[int]:

@@ -12,15 +12,19 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecoscale.errors import EcoscaleError
+from ecoscale.errors import ChannelError, EcoscaleError, FormatError
 from ecoscale.formats import archive, arrays, code_hdf5, dicom, fhir, json_signal, parquet, sph_hdf5, wfdb_header
 from ecoscale.formats.read import HEAD_BYTES, SAMPLED, UNMARKED, Content, content_of, may_be_archived, read_ecg, text_of
+from ecoscale.formats.signals import read_signal
+from ecoscale.formats.stated import Bare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from ecoscale.ecg import ECG
     from ecoscale.formats.dialect import Dialect
+    from ecoscale.formats.stated import Stated
+    from ecoscale.signal import Signal
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,15 @@ class Recording:
         return read_ecg(self.path, record=self.record, **(self.options | options))
 
 
+@dataclass(frozen=True)
+class SignalRecording(Recording):
+    """A recording of a signal of any kind; `options` are those of `read_signal`."""
+
+    def read(self, **options: Any) -> Signal:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Read it: `read_signal(path, record=record, **options)`, with its errors; `options` outweigh its own."""
+        return read_signal(self.path, record=self.record, **(self.options | options))
+
+
 def find_recordings(paths: Iterable[str | Path], *, tables: bool | Dialect = False) -> Iterator[Recording]:
     """Every recording in these files, folders (with those in them) and patterns (`*`, `?`, `[...]`, `**`), each once.
 
@@ -51,30 +64,49 @@ def find_recordings(paths: Iterable[str | Path], *, tables: bool | Dialect = Fal
     as such, or found by a pattern, is always yielded, even if nothing is there or the folder holds no recording:
     `Recording.read` then raises the error that says why.
     """
+    return _each_once(paths, partial(_in_folder, tables=tables), tables)
+
+
+def find_signals(
+    paths: Iterable[str | Path], channels: Collection[str], *, dialect: Dialect | None = None
+) -> Iterator[Recording]:
+    """Every recording of such channels in these files, folders and patterns, each once, as `find_recordings` does.
+
+    In a folder, those files are recordings that say so by their content: WFDB headers, EDF, BDF and `.npy`; Parquet and
+    text tables whose columns name all the `channels`, and tables of as many columns of bare numbers, or that fit the
+    `dialect`, given or beside them.
+    """
+    return _each_once(paths, partial(_signal_in_folder, channels=channels, dialect=dialect), False)
+
+
+def _each_once(
+    paths: Iterable[str | Path], in_folder: Callable[[Path], Iterator[Recording]], tables: bool | Dialect
+) -> Iterator[Recording]:
     seen: set[tuple[str, str | None]] = set()
     for path in paths:
-        for recording in _at(path, tables):
+        for recording in _at(path, in_folder, tables):
             key = os.path.abspath(recording.path), recording.record  # noqa: PTH100  (a Path takes 10 times as long)
             if key not in seen:
                 seen.add(key)
                 yield recording
 
 
-def read_recordings(recordings: Iterable[Recording]) -> Iterator[ECG | EcoscaleError]:
-    """The ECG of each recording in turn, or the error that reading it raised.
+def read_recordings(recordings: Iterable[Recording]) -> Iterator[Signal | EcoscaleError]:
+    """The signal of each recording in turn, an ECG or another, or the error that reading it raised.
 
     An HDF5 is opened once for the recordings of it that follow each other.
     """
     for path, group in groupby(recordings, key=attrgetter("path")):
         members = list(group)
-        if len(members) > 1 and _content(path)[0] is Content.HDF5:
+        ecgs = not any(isinstance(recording, SignalRecording) for recording in members)
+        if len(members) > 1 and ecgs and _content(path)[0] is Content.HDF5:
             yield from _read_exams(path, members)
         else:
             for recording in members:
                 yield _outcome(recording.read)
 
 
-def _read_exams(path: Path, members: list[Recording]) -> Iterator[ECG | EcoscaleError]:
+def _read_exams(path: Path, members: list[Recording]) -> Iterator[Signal | EcoscaleError]:
     try:
         with code_hdf5.open_exams(path) as file:
             for recording in members:
@@ -86,19 +118,25 @@ def _read_exams(path: Path, members: list[Recording]) -> Iterator[ECG | Ecoscale
         yield from [error] * len(members)
 
 
-def _outcome(read: Callable[[], ECG]) -> ECG | EcoscaleError:
+def _outcome(read: Callable[[], Signal]) -> Signal | EcoscaleError:
     try:
         return read()
     except EcoscaleError as error:
         return error
 
 
-def _at(path: str | Path, tables: bool | Dialect, *, matched: bool = False) -> Iterator[Recording]:
+def _at(
+    path: str | Path,
+    in_folder: Callable[[Path], Iterator[Recording]],
+    tables: bool | Dialect,
+    *,
+    matched: bool = False,
+) -> Iterator[Recording]:
     text = str(path)
     if glob.has_magic(text) and not os.path.lexists(text):
         found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207  (a Path takes no absolute pattern)
         for match in found:
-            yield from _at(Path(match), tables, matched=True)
+            yield from _at(Path(match), in_folder, tables, matched=True)
         if found:
             return
     path = Path(path)
@@ -109,7 +147,7 @@ def _at(path: str | Path, tables: bool | Dialect, *, matched: bool = False) -> I
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 if not name.startswith("."):
-                    for recording in _in_folder(Path(folder, name), tables):
+                    for recording in in_folder(Path(folder, name)):
                         empty = False
                         yield recording
         if empty and not matched:
@@ -155,6 +193,53 @@ def _in_folder(path: Path, tables: bool | Dialect) -> Iterator[Recording]:
         or (content in (Content.TEXT, Content.BINARY) and _is_table(path, content, head, tables))
     ):
         yield Recording(path)
+
+
+def _signal_in_folder(path: Path, channels: Collection[str], dialect: Dialect | None) -> Iterator[Recording]:
+    if _is_special(path):
+        return
+    content, head = _content(path)
+    says_so = content in (Content.WFDB_HEADER, Content.EDF, Content.NPY) or path.suffix == ".hea"
+    if (
+        says_so
+        or (content is Content.PARQUET and _names_all(lambda: parquet.stated(path, str(path)), channels))
+        or (content in (Content.TEXT, Content.BINARY) and _is_signal_table(path, content, head, channels, dialect))
+    ):
+        yield Recording(path)
+
+
+def _is_signal_table(
+    path: Path, content: Content, head: bytes, channels: Collection[str], dialect: Dialect | None
+) -> bool:
+    if dialect is not None or arrays.dialect_beside(path):
+        from ecoscale.formats.dialect import dialect_of, stated_table
+
+        try:
+            dialect = dialect or dialect_of(path)
+        except EcoscaleError:
+            return path.with_name(path.name + ".yaml").exists()  # to read it says what is wrong with the dialect
+        if dialect is not None:
+            found = dialect
+            return _names_all(lambda: stated_table(_whole_lines(head), found, str(path)), channels)
+    if content is not Content.TEXT or wfdb_header.header_beside(path):
+        return False
+    return _names_all(lambda: arrays.stated_table(text_of(_whole_lines(head)), str(path)), channels)
+
+
+def _whole_lines(head: bytes) -> bytes:
+    # The last line may be cut.
+    return head.rpartition(b"\n")[0] if len(head) == HEAD_BYTES else head
+
+
+def _names_all(stated: Callable[[], Stated | Bare], channels: Collection[str]) -> bool:
+    """Whether a file states all these channels, or has columns of bare numbers for as many."""
+    try:
+        found = stated()
+    except (FormatError, ChannelError):
+        return False
+    if isinstance(found, Bare):
+        return len(channels) in found.values.shape
+    return set(channels) <= {*found.names, *found.headings}
 
 
 def _is_table(path: Path, content: Content, head: bytes, tables: bool | Dialect) -> bool:

@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecoscale.ecg import ECG
 from ecoscale.formats import arrays, dicom, matlab, wfdb_header, wfdb_record, wfdb_segments
 from ecoscale.formats.leads import twelve_lead_ecg
 from ecoscale.formats.read import HEAD_BYTES, SAMPLED, UNMARKED, Content, content_of, open_archived, read_file
+from ecoscale.signal import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from ecoscale.ecg import ECG
     from ecoscale.formats.dialect import Dialect
     from ecoscale.formats.sampled import SampledFile
 
@@ -38,7 +39,8 @@ PIECE_SECONDS = 60.0
 class LongRecord:
     """A recording that is not in memory. `pieces` reads it from beginning to end.
 
-    `leads` are canonical, the limb leads that follow from others among them. `start` is when it began: a `datetime`, a
+    `leads` are canonical, the limb leads that follow from others among them; of a signal that is no ECG, they are its
+    channels, and `units` theirs. `start` is when it began: a `datetime`, a
     `time` where only the time of day is stated, or None. `notes` are what the reader did, as in `ECG`; `remarks` is
     what only the whole of the signal tells (a checksum that differs), and fills when all of it was read.
     """
@@ -50,8 +52,9 @@ class LongRecord:
     n_samples: int
     start: datetime | time | None
     notes: tuple[str, ...]
-    read: Callable[[int, list[str]], Iterator[ECG]] = field(repr=False)
+    read: Callable[[int, list[str]], Iterator[Signal]] = field(repr=False)
     remarks: list[str] = field(default_factory=list)
+    units: tuple[str, ...] | None = None
 
     @property
     def duration(self) -> float:
@@ -81,6 +84,13 @@ class LongRecord:
                 if at >= last:
                     break
         return np.concatenate(parts, axis=1) if parts else np.empty((len(self.leads), 0), np.float32)
+
+    def part(self, samples: NDArray[np.float32], *notes: str) -> Signal:
+        """Some of the signal, `(leads, samples)`, as a recording of its own, with the record's notes and these."""
+        about: dict[str, Any] = {"source": self.source, "record": self.record, "notes": (*self.notes, *notes)}
+        if self.units is None:
+            return ECG(samples, self.rate, self.leads, **about)
+        return Signal(samples, self.rate, self.leads, self.units, **about)
 
     def clock(self, seconds: float) -> str | None:
         """The wall-clock time so many seconds after the beginning, to a tenth of a second; None if it is not known."""
@@ -114,6 +124,21 @@ def open_long_record(
         "leads": leads,
     }
     return _open(Path(path), options, dialect)
+
+
+def long_signal(signal: Signal) -> LongRecord:
+    """A signal of any kind, which is in memory, as such a record."""
+    return LongRecord(
+        signal.source,
+        signal.record,
+        signal.rate,
+        signal.channels,
+        signal.n_samples,
+        None,
+        signal.notes,
+        lambda n_samples, _: _in_pieces(signal, n_samples),
+        units=tuple(signal.units),
+    )
 
 
 _OPENED = SAMPLED | {Content.DICOM: dicom.open_dicom, Content.MATLAB: matlab.open_matlab}
@@ -223,9 +248,9 @@ def _template(leads: Sequence[str], **about: Any) -> ECG:
     return twelve_lead_ecg(np.zeros((len(leads), 1)), leads, **about)
 
 
-def _in_pieces(ecg: ECG, n_samples: int) -> Iterator[ECG]:
-    for first in range(0, ecg.n_samples, n_samples):
-        yield replace(ecg, signal=ecg.signal[:, first : first + n_samples])
+def _in_pieces(signal: Signal, n_samples: int) -> Iterator[Signal]:
+    for first in range(0, signal.n_samples, n_samples):
+        yield replace(signal, signal=signal.signal[:, first : first + n_samples])
 
 
 def parse_clock(text: str) -> datetime | time | None:

@@ -6,6 +6,8 @@ A file whose columns of leads are lists holds many: `ecoscale.formats.parquet_re
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +15,16 @@ import numpy as np
 from ecoscale.errors import EcoscaleError, FormatError, MissingExtraError
 from ecoscale.formats.leads import name_channels, twelve_lead_ecg
 from ecoscale.formats.quantities import agreed_rate, refuse_other_unit, refuse_record, required_millivolts
+from ecoscale.formats.stated import named_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from ecoscale.ecg import ECG
+    from ecoscale.formats.stated import Stated
 
 MAGIC = b"PAR1"
 KEY = "ecoscale_ecg"
@@ -58,24 +64,58 @@ def read(
 
     Raises `FormatError` without either, or for a file that is no table of numbers; `MissingExtraError` without pyarrow.
     """
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError("reading Parquet", "pyarrow", "formats") from None
     from ecoscale.formats.parquet_records import is_of_records, open_records
 
-    try:
-        if record is None:
-            with pyarrow.parquet.ParquetFile(path) as file:
-                if not is_of_records(file.schema_arrow):
-                    return _read(file, path.stat().st_size, source, rate, unit, leads, fewer_leads)
+    if record is None:
+        with _opened(path, source) as file:
+            if not is_of_records(file.schema_arrow):
+                return _read(file, path.stat().st_size, source, rate, unit, leads, fewer_leads)
+    with _explained(source):
         records = open_records(path)
         if records is None:
             refuse_record(record, source)
             raise FormatError(f"{source}: changed while it was read; try again")
         return records.read(record, source=source, rate=rate, unit=unit, leads=leads, fewer_leads=fewer_leads)
+
+
+def stated(path: Path, source: str) -> Stated:
+    """The columns of any signal, as `named_columns`; those that are no numbers are refused when they are asked for."""
+
+    def column(name: str) -> NDArray:
+        with _opened(path, source) as file:
+            _refuse_what_is_no_signal(file, [name], path.stat().st_size, source)
+            return _rows(file, [name])[0]
+
+    with _opened(path, source) as file:
+        names, n_rows = file.schema_arrow.names, file.metadata.num_rows
+        about = stated_metadata(file.schema_arrow.metadata or {}, source)
+    unit, rate = about.get("unit"), about.get("rate")
+    units = None if unit is None else (str(unit),)
+    found = named_columns(names, lambda place: column(names[place]), n_rows, source, units)
+    if isinstance(rate, int | float):
+        found = replace(found, rates=(float(rate),) * len(found.names))
+    return replace(found, record=str(about.get("record") or ""))
+
+
+@contextmanager
+def _opened(path: Path, source: str) -> Iterator[Any]:
+    """The file by pyarrow, whose errors become `FormatError`s."""
+    with _explained(source):
+        import pyarrow.parquet
+
+        with pyarrow.parquet.ParquetFile(path) as file:
+            yield file
+
+
+@contextmanager
+def _explained(source: str) -> Iterator[None]:
+    """Errors of pyarrow's as `FormatError`s, its absence as a `MissingExtraError`."""
+    try:
+        yield
     except EcoscaleError:
         raise
+    except ImportError:
+        raise MissingExtraError("reading Parquet", "pyarrow", "formats") from None
     except Exception as error:  # pyarrow's have several parents
         raise FormatError(
             f"{source}: the Parquet file cannot be read ({type(error).__name__}: {error}). Is it whole?"
@@ -91,10 +131,8 @@ def _read(
     leads: Sequence[str] | None,
     fewer_leads: bool,
 ) -> ECG:
-    import pyarrow
-
     schema = file.schema_arrow
-    about = stated(schema.metadata or {}, source)
+    about = stated_metadata(schema.metadata or {}, source)
     found = name_channels(schema.names, leads, source)
     wanted = [name for name, lead in zip(schema.names, found, strict=True) if lead]
     if not wanted:
@@ -102,18 +140,7 @@ def _read(
             f"{source}: no column is named after a lead ({', '.join(schema.names[:20])}); name them I, II, ... V6, or "
             "give leads="
         )
-    for name in wanted:
-        kind = schema.field(name).type
-        if not (pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind)):
-            raise FormatError(f"{source}: column {name} is {kind}; expected numbers")
-    needed = 4 * file.metadata.num_rows * len(wanted)
-    if needed > max(_ALWAYS_READ, _MOST_COMPRESSED * size):
-        raise FormatError(
-            f"{source}: {file.metadata.num_rows:,} rows in {size:,} bytes; expected an ECG, which cannot be compressed "
-            "so far"
-        )
-    if not file.metadata.num_rows:
-        raise FormatError(f"{source}: a Parquet file without rows; expected samples")
+    _refuse_what_is_no_signal(file, wanted, size, source)
     stated_unit = about.get("unit")
     if stated_unit is not None:
         refuse_other_unit([str(stated_unit)], unit, source, "the metadata's unit")
@@ -124,8 +151,7 @@ def _read(
     stated_rate = about.get("rate")
     if stated_rate is not None and not isinstance(stated_rate, int | float):
         raise FormatError(f"{source}: the metadata's rate is {stated_rate!r}; expected samples per second")
-    table = file.read(wanted)
-    rows = np.stack([table[name].to_numpy() for name in wanted])
+    rows = _rows(file, wanted)
     notes = about.get("notes")
     return twelve_lead_ecg(
         rows if factor == 1 else rows.astype(np.float64) * factor,
@@ -139,7 +165,30 @@ def _read(
     )
 
 
-def stated(metadata: dict[bytes, bytes], source: str) -> dict[str, Any]:
+def _refuse_what_is_no_signal(file: Any, wanted: list[str], size: int, source: str) -> None:
+    """Raise `FormatError` unless the columns hold numbers, some, and no more than their bytes can."""
+    import pyarrow
+
+    for name in wanted:
+        kind = file.schema_arrow.field(name).type
+        if not (pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind)):
+            raise FormatError(f"{source}: column {name} is {kind}; expected numbers")
+    needed = 4 * file.metadata.num_rows * len(wanted)
+    if needed > max(_ALWAYS_READ, _MOST_COMPRESSED * size):
+        raise FormatError(
+            f"{source}: {file.metadata.num_rows:,} rows in {size:,} bytes; expected an ECG, which cannot be compressed "
+            "so far"
+        )
+    if not file.metadata.num_rows:
+        raise FormatError(f"{source}: a Parquet file without rows; expected samples")
+
+
+def _rows(file: Any, wanted: list[str]) -> NDArray:
+    table = file.read(wanted)
+    return np.stack([table[name].to_numpy() for name in wanted])
+
+
+def stated_metadata(metadata: dict[bytes, bytes], source: str) -> dict[str, Any]:
     """What a schema's metadata say of an ECG, or of all those in the file. Raises `FormatError` if it is no object."""
     try:
         about = json.loads(metadata.get(KEY.encode(), b"{}"))

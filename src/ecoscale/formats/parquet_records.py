@@ -15,7 +15,7 @@ import numpy as np
 
 from ecoscale.errors import FormatError
 from ecoscale.formats.leads import canonical_lead, name_channels, twelve_lead_ecg
-from ecoscale.formats.parquet import stated
+from ecoscale.formats.parquet import stated_metadata
 from ecoscale.formats.quantities import agreed_millivolts, agreed_rate
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class RecordsFile:
         self.source = source
         self._file = pyarrow.parquet.ParquetFile(file)
         self._about = self._file.schema_arrow
-        self._stated = stated(self._about.metadata or {}, source)
+        self._stated = stated_metadata(self._about.metadata or {}, source)
         self._lock = Lock()
         self._group: tuple[int, Any] | None = None
         counts = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]

@@ -212,31 +212,10 @@ def read_file(
 ) -> ECG:
     """`read_ecg` of a file that `options["source"]` calls otherwise, such as one that was unpacked."""
     source = options["source"]
-    try:
-        is_file = path.is_file()
-        is_folder = not is_file and path.is_dir()
-    except OSError as error:
-        raise FormatError(f"{source}: the path cannot be followed: {error.strerror}") from error
-    if not is_file:
-        if header := wfdb_header.header_beside(path):
-            return wfdb_record.read(header, **options, fewer_leads=fewer_leads, longest=longest)
-        if is_folder:
-            raise FormatError(
-                f"{source}: a folder, not a recording; find_recordings lists the recordings in a folder, and knows "
-                f"them by their content. {READABLE}"
-            )
-        pattern = " matches this pattern" if any(sign in source for sign in "*?[") else ""
-        header = "" if path.suffix == ".hea" else f", and no WFDB header {path.name}.hea"
-        raise FormatError(f"{source}: no such file{pattern}{header}; check the path")
-    try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  (Path.open takes twice as long)
-            head = file.read(HEAD_BYTES)
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{source}: the file cannot be read: {error}") from error
-
+    path, head = located(path, source)
+    if not head:
+        return wfdb_record.read(path, **options, fewer_leads=fewer_leads, longest=longest)
     content = content_of(head)
-    if content is Content.EMPTY:
-        raise FormatError(f"{source}: the file is empty; copy or download it again. {READABLE}")
     if content is Content.HDF5:  # of twelve leads, both
         reader = sph_hdf5 if sph_hdf5.is_recording(path) else code_hdf5
         return reader.read(path, **options)
@@ -287,6 +266,37 @@ def read_file(
     found = f"text that begins {text_of(head)[:40]!r}" if content is Content.TEXT else f"bytes {head[:8].hex(' ')}"
     signals = f"; a WFDB signal file needs its header {path.stem}.hea beside it" if content is Content.BINARY else ""
     raise FormatError(f"{source}: not a format that is known ({found}){signals}. {READABLE}")
+
+
+def located(path: Path, source: str, readable: str = READABLE) -> tuple[Path, bytes]:
+    """The file that a path means, and its first bytes; of a WFDB record's name without suffix its header, and none.
+
+    Raises `FormatError`, which says what is `readable`, for a path that is no file, and for an empty one.
+    """
+    try:
+        is_file = path.is_file()
+        is_folder = not is_file and path.is_dir()
+    except OSError as error:
+        raise FormatError(f"{source}: the path cannot be followed: {error.strerror}") from error
+    if not is_file:
+        if header := wfdb_header.header_beside(path):
+            return header, b""
+        if is_folder:
+            raise FormatError(
+                f"{source}: a folder, not a recording; find_recordings lists the recordings in a folder, and knows "
+                f"them by their content. {readable}"
+            )
+        pattern = " matches this pattern" if any(sign in source for sign in "*?[") else ""
+        header = "" if path.suffix == ".hea" else f", and no WFDB header {path.name}.hea"
+        raise FormatError(f"{source}: no such file{pattern}{header}; check the path")
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  (Path.open takes twice as long)
+            head = file.read(HEAD_BYTES)
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{source}: the file cannot be read: {error}") from error
+    if not head:
+        raise FormatError(f"{source}: the file is empty; copy or download it again. {readable}")
+    return path, head
 
 
 def open_archived(path: Path, source: str, record: str | None, *, tables: bool) -> AbstractContextManager[Unpacked]:

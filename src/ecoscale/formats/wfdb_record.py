@@ -25,6 +25,7 @@ import numpy as np
 from ecoscale.errors import EcoscaleError, FormatError
 from ecoscale.formats.leads import name_channels, twelve_lead_ecg
 from ecoscale.formats.quantities import agreed_rate, refuse_longer, refuse_other_unit, required_millivolts
+from ecoscale.formats.stated import Stated
 from ecoscale.formats.wfdb_header import BYTES_PER_SAMPLE, Header, SignalLine, content_lines, parse_header, read_text
 
 if TYPE_CHECKING:
@@ -96,14 +97,7 @@ def describe(
 
     Raises `FormatError` for a header or signal file that is not as it should be.
     """
-    try:
-        text = read_text(path)
-    except OSError as error:
-        raise FormatError(f"{source}: the WFDB header {path} cannot be read: {error.strerror}") from error
-    header = parse_header(text, source)
-    if record not in (None, header.record):
-        raise FormatError(f"{source}: record {record!r} was asked for; the header is that of {header.record!r}")
-
+    header = _header(path, source, record)
     signals = header.signals
     names = name_channels([signal.name for signal in signals], leads, source)
     wanted = [number for number, lead in enumerate(names) if lead]
@@ -121,14 +115,7 @@ def describe(
         for number, signal in zip(wanted, chosen, strict=True)
     ]
     refuse_other_unit([signal.unit for signal in chosen], unit, source, "the header's unit")
-    notes = []
-    if uncalibrated := [signal.name for signal in chosen if signal.gain is None]:
-        notes.append(
-            f"uncalibrated: the header states no gain for {', '.join(uncalibrated)}; WFDB's {_DEFAULT_GAIN:g} a unit "
-            "is assumed, so amplitudes may be wrong"
-        )
-    for name in dict.fromkeys(signal.file for signal in signals):
-        _check_signal_file(path.parent / name, name, header, source)
+    _check_signal_files(path, header, source)
     return Described(
         header=header,
         wanted=tuple(wanted),
@@ -137,7 +124,57 @@ def describe(
         rate=frame_rate * min(per_frame),
         per_frame=min(per_frame),
         factors=tuple(factors),
-        notes=tuple(notes),
+        notes=_uncalibrated(chosen),
+    )
+
+
+def stated(path: Path, source: str, record: str | None = None) -> Stated:
+    """The channels of a record of any signals, of which `path` is the header, checked as `describe` does."""
+    header = _header(path, source, record)
+    _check_signal_files(path, header, source)
+    rates = tuple(None if header.rate is None else header.rate * signal.per_frame for signal in header.signals)
+
+    def rows(places: Sequence[int]) -> tuple[NDArray, Sequence[str]]:
+        chosen = [header.signals[place] for place in places]
+        names, ones = tuple(signal.name for signal in chosen), (1.0,) * len(chosen)
+        rate, per_frame = rates[places[0]] or 1.0, chosen[0].per_frame
+        described = Described(header, tuple(places), names, (), rate, per_frame, ones, _uncalibrated(chosen))
+        (block,) = _blocks(path, described, None, source)
+        return block.rows, (*described.notes, *described.altered(block.sums))
+
+    return Stated(
+        tuple(signal.name for signal in header.signals),
+        tuple(signal.unit for signal in header.signals),
+        rates,
+        tuple(header.n_samples and header.n_samples * signal.per_frame for signal in header.signals),
+        rows,
+        record=header.record,
+    )
+
+
+def _header(path: Path, source: str, record: str | None) -> Header:
+    try:
+        text = read_text(path)
+    except OSError as error:
+        raise FormatError(f"{source}: the WFDB header {path} cannot be read: {error.strerror}") from error
+    header = parse_header(text, source)
+    if record not in (None, header.record):
+        raise FormatError(f"{source}: record {record!r} was asked for; the header is that of {header.record!r}")
+    return header
+
+
+def _check_signal_files(path: Path, header: Header, source: str) -> None:
+    for name in dict.fromkeys(signal.file for signal in header.signals):
+        _check_signal_file(path.parent / name, name, header, source)
+
+
+def _uncalibrated(signals: Sequence[SignalLine]) -> tuple[str, ...]:
+    """The note on signals whose gain is not stated, if there are such."""
+    if not (names := [signal.name for signal in signals if signal.gain is None]):
+        return ()
+    return (
+        f"uncalibrated: the header states no gain for {', '.join(names)}; WFDB's {_DEFAULT_GAIN:g} a unit is assumed, "
+        "so amplitudes may be wrong",
     )
 
 

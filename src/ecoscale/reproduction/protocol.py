@@ -217,6 +217,11 @@ def make_plan(
         if recipe.collections != (protocol.collection,):
             read = ", ".join(recipe.collections)
             raise RecipeError(f"{protocol.recipe_path(name)}: reads {read}; the protocol is of {protocol.collection}")
+        if recipe.single_label:
+            raise RecipeError(
+                f"{protocol.recipe_path(name)}: single_label; a protocol compares findings that may come together, by "
+                "F1 at thresholds: leave it out"
+            )
         for what in ("findings", "preparation", "task"):
             if getattr(recipe, what) != getattr(plan.shared, what):
                 raise RecipeError(

@@ -143,6 +143,7 @@ def about_bundle(classifier: Classifier) -> dict[str, Any]:
         "created": manifest.created,
         "description": manifest.description,
         "runtime": classifier.runtime.name,
+        "single_label": manifest.single_label,
         "labels": [
             {
                 "name": label.name,

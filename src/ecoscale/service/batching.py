@@ -10,10 +10,10 @@ from __future__ import annotations
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ecoscale.errors import EcoscaleError
-from ecoscale.reading import READ_AT_ONCE, prepare_ecg
+from ecoscale.reading import READ_AT_ONCE, prepare_signal
 from ecoscale.service.answers import refusal
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ecoscale.ecg import ECG
     from ecoscale.inference import Classifier, Prediction
-    from ecoscale.reading import PreparedECG
+    from ecoscale.reading import PreparedSignal
 
     Outcome = tuple[asyncio.Future, Any]
 
@@ -38,7 +38,7 @@ class Reading(NamedTuple):
 class Prepared(NamedTuple):
     """One that is read: `future` gets `answer(ecg, prediction)`."""
 
-    prepared: PreparedECG
+    prepared: PreparedSignal
     answer: Callable[[ECG, Prediction], Any]
     future: asyncio.Future
 
@@ -119,7 +119,7 @@ class Batches:
                 failed.append((reading.future, error))
         for reading, ecg in ecgs:
             try:
-                item = prepare_ecg(ecg, self.classifier.preparation)
+                item = prepare_signal(ecg, self.classifier.preparation)
                 prepared.append(Prepared(item, reading.answer, reading.future))
             except EcoscaleError as error:
                 failed.append((reading.future, refusal(error)))
@@ -152,7 +152,7 @@ class Batches:
             return
         for item, prediction in zip(batch, predictions, strict=True):
             try:
-                yield item.future, item.answer(item.prepared.ecg, prediction)
+                yield item.future, item.answer(cast("ECG", item.prepared.signal), prediction)
             except Exception as error:  # of one request, not of its neighbours
                 yield item.future, error
 

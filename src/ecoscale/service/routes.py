@@ -15,7 +15,7 @@ from starlette.responses import Response
 from ecoscale.errors import EcoscaleError, MissingExtraError
 from ecoscale.explaining import explain_by_insertion, explain_ecg
 from ecoscale.measurements import measure_ecg, with_measurements
-from ecoscale.reading import PreparedECG, prepare_ecg
+from ecoscale.reading import PreparedSignal, prepare_signal
 from ecoscale.service import documents
 from ecoscale.service.answers import JSON, RefusedError, encoded
 from ecoscale.service.recordings import open_upload, read_all, read_samples, read_upload
@@ -127,15 +127,15 @@ async def predict_batch(request: Request, asked: Asked) -> Response:
     with service.accepted():
         upload = await _received(request, service)
 
-        def job() -> list[PreparedECG | dict[str, str]]:
+        def job() -> list[PreparedSignal | dict[str, str]]:
             settings, preparation = service.settings, batches.classifier.preparation
             read = read_all(upload, asked, preparation, settings.longest, settings.max_files)
             return [each if isinstance(each, dict) else _prepared(each, preparation, upload) for each in read]
 
         entries = await service.work(upload, job)
-        prepared = [entry for entry in entries if isinstance(entry, PreparedECG)]
+        prepared = [entry for entry in entries if isinstance(entry, PreparedSignal)]
         found = iter(await service.classify_all(batches, prepared, lambda _, found: documents.described(found)))
-        results = [next(found) if isinstance(entry, PreparedECG) else entry for entry in entries]
+        results = [next(found) if isinstance(entry, PreparedSignal) else entry for entry in entries]
         return Response(await asyncio.to_thread(encoded, {"results": results}), media_type=JSON)
 
 
@@ -264,9 +264,9 @@ def _read(service: Service, upload: Upload, asked: Reading, batches: Batches) ->
     return read_upload(upload, asked, batches.classifier.preparation, service.settings.longest)
 
 
-def _prepared(ecg: ECG, preparation: Preparation, upload: Upload) -> PreparedECG | dict[str, str]:
+def _prepared(ecg: ECG, preparation: Preparation, upload: Upload) -> PreparedSignal | dict[str, str]:
     try:
-        return prepare_ecg(ecg, preparation)
+        return prepare_signal(ecg, preparation)
     except EcoscaleError as error:
         return {"source": ecg.source, "record": ecg.record, "error": upload.cleaned(str(error))}
 

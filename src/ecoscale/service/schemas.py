@@ -79,7 +79,7 @@ class FindingAnswer(BaseModel):
     """What the network says of one finding."""
 
     probability: Annotated[float, Field(ge=0, le=1)]
-    threshold: Annotated[float, Field(ge=0, le=1)]
+    threshold: Annotated[float, Field(ge=0, le=1, description="null: of classes that exclude each other")] | None
     present: bool
     snomed: str | None
     prevalence: float | None = None
@@ -180,7 +180,7 @@ class LabelAnswer(BaseModel):
     name: str
     title: str
     snomed: str | None
-    threshold: float
+    threshold: float | None
     prevalence: float | None
     metrics: dict[str, Any]
     reliability: str | None
@@ -195,6 +195,7 @@ class BundleAnswer(BaseModel):
     name: str
     version: str
     title: str
+    single_label: bool
     labels: list[LabelAnswer]
     disclaimer: str
 

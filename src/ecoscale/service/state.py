@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ecoscale.ecg import ECG
     from ecoscale.inference import Prediction
-    from ecoscale.reading import PreparedECG
+    from ecoscale.reading import PreparedSignal
     from ecoscale.service.settings import Settings
     from ecoscale.service.uploads import Upload
 
@@ -75,6 +75,7 @@ class Service:
             Classifier.load(path, threads=threads, precision=settings.precision) for path in settings.bundles or (None,)
         ]
         for classifier in loaded:
+            classifier.bundle.require_ecg("the service")
             # What is made at the first call for several windows is made now, before threads ask for it at once.
             preparation = classifier.preparation
             classifier.logits(np.zeros((2, preparation.n_channels, preparation.window), np.float32))
@@ -150,7 +151,7 @@ class Service:
         return await self._in_time(future)
 
     async def classify_all(
-        self, batches: Batches, ecgs: Sequence[PreparedECG], answer: Callable[[ECG, Prediction], Any]
+        self, batches: Batches, ecgs: Sequence[PreparedSignal], answer: Callable[[ECG, Prediction], Any]
     ) -> list[Any]:
         """`answer(ecg, prediction)` of each, classified together with what else waits."""
         items = [Prepared(ecg, answer, self._loop.create_future()) for ecg in ecgs]

@@ -7,7 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecoscale.formats import Recording, find_recordings
+from ecoscale.errors import DatasetError
+from ecoscale.formats import Recording, find_recordings, find_signals
 from ecoscale.reading import ReadablePrepared
 from ecoscale.storage import exists, is_url
 
@@ -31,17 +32,27 @@ def find_records(
 ) -> Iterator[Readable]:
     """Every record in these files, folders, patterns and prepared stores, here or at URLs, each once.
 
-    Recordings come first, as `find_recordings` finds them, which takes `tables`; `options` go to what reads them
-    (`read_ecg`). Those at URLs follow, and then the records of stores, those that could not be read at a store's end.
-    Raises `DatasetError` for a store that is damaged, or was prepared otherwise than `preparation` wants, and
-    `StorageError` for a URL where nothing is, or that cannot be reached.
+    Recordings come first, as `find_recordings` finds them, which takes `tables`, or `find_signals` where the
+    preparation is not of ECGs; `options` go to what reads them (`ecoscale.reading.to_read`). Those at URLs follow,
+    which are ECGs, and then the records of stores, those that could not be read at a store's end.
+    Raises `DatasetError` for a store that is damaged, or was prepared otherwise than `preparation` wants, and for other
+    signals than ECGs at a URL; `StorageError` for a URL where nothing is, or that cannot be reached.
     """
     named = list(dict.fromkeys(map(str, sources)))
     stores = [source for source in named if _is_store(source)]
     urls = [source for source in named if is_url(source) and source not in stores]
     known = dict(options or {})
     files = [source for source in named if source not in stores and source not in urls]
-    for recording in find_recordings(files, tables=tables):
+    if urls and not preparation.is_ecg:
+        raise DatasetError(
+            f"{urls[0]}: recordings at URLs are read as ECGs, and the bundle reads {', '.join(preparation.channels)}; "
+            "copy the files to this machine, or put a prepared store there (ecoscale prepare)"
+        )
+    if preparation.is_ecg:
+        found = find_recordings(files, tables=tables)
+    else:
+        found = find_signals(files, known.get("leads") or preparation.channels, dialect=known.get("dialect"))
+    for recording in found:
         yield replace(recording, options=known)
     for url in urls:
         from ecoscale.sources.remote import find_remote

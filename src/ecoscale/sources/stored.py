@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ecoscale.datasets.store import BLOCK, MANIFEST, RECORDS, SIGNALS, Manifest, PreparedStore, file_digest, open_store
-from ecoscale.ecg import ECG
 from ecoscale.errors import DatasetError
-from ecoscale.reading import PreparedECG
+from ecoscale.reading import PreparedSignal
 from ecoscale.storage import explained, filesystem, is_url, local_copy, read_whole
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ecoscale.preparation import Preparation
+    from ecoscale.signal import Signal
 
 BLOCKS_KEPT = 2
 """Blocks of a store at a URL that are in memory."""
@@ -41,19 +41,21 @@ class StoredRecord:
     path: str
     record: str
 
-    def read(self) -> ECG:
+    def read(self) -> Signal:
         """Its signal as it is stored: at the store's rate, filtered, padded to its window. Raises `DatasetError`."""
         store = _opened(self.path)
         signal = store.read([self._position(store)])[0]
         preparation = store.preparation
-        return ECG(signal, preparation.rate, preparation.leads, source=self.path, record=self.record)
+        return preparation.signal_of(signal, source=self.path, record=self.record)
 
-    def prepared(self, preparation: Preparation) -> PreparedECG:
+    def prepared(self, preparation: Preparation) -> PreparedSignal:
         """What a network reads of it, with the warnings that the store keeps. Raises `DatasetError`."""
         store = _opened(self.path)
-        ecg = self.read()
+        signal = self.read()
         warnings = str(store.records["warnings"].iloc[self._position(store)])
-        return PreparedECG(ecg, preparation.standardise(ecg.signal)[None], tuple(filter(None, warnings.split("\n"))))
+        return PreparedSignal(
+            signal, preparation.standardise(signal.signal)[None], tuple(filter(None, warnings.split("\n")))
+        )
 
     def _position(self, store: PreparedStore) -> int:
         if (reason := store.manifest.unreadable.get(self.record)) is not None:

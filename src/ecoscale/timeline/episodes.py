@@ -114,7 +114,7 @@ class Timeline:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """`(windows, findings)`: whether the probability reaches the threshold."""
+        """`(windows, findings)`: whether each is present (of classes that exclude each other, the most probable)."""
         return np.array(self._present, bool).reshape(-1, len(self.labels))
 
     @property

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecoscale.ecg import ECG
 from ecoscale.errors import EcoscaleError, SignalError
-from ecoscale.excerpts import Window, require_leads, why_unreadable, window_samples
+from ecoscale.excerpts import Window, require_channels, why_unreadable, window_samples
 from ecoscale.inference import Failure
 from ecoscale.timeline.episodes import Timeline
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from ecoscale.formats.long_records import LongRecord
     from ecoscale.inference import Classifier
+    from ecoscale.signal import Signal
 
 WINDOWS_AT_ONCE = 16
 """Windows of one pass of the network: of more, it takes no less time for each."""
@@ -43,11 +43,11 @@ def classify_windows(classifier: Classifier, record: LongRecord, *, hop: float |
     """Windows of the bundle's length every `hop` seconds (default: half a window), in turn, as they are classified.
 
     The last window ends where the record ends; a record shorter than a window is one window. Memory does not grow with
-    the length. Raises `LeadError` where the bundle reads leads that the record has not, `SignalError` for a hop that
-    is not positive or longer than a window, and `FormatError` where the file is not as it says.
+    the length. Raises `ChannelError` where the bundle reads channels that the record has not, `SignalError` for a hop
+    that is not positive or longer than a window, and `FormatError` where the file is not as it says.
     """
     hop = checked_hop(classifier, hop)
-    require_leads(classifier, record.leads, record.source)
+    require_channels(classifier, record.leads, record.source)
     return _classify(classifier, record, hop)
 
 
@@ -75,23 +75,23 @@ def window_starts(n_samples: int, window: int, hop: float) -> Iterator[int]:
 class _Excerpt:
     """A window's signal, as `Classifier.classify` takes it."""
 
-    ecg: ECG
+    signal: Signal
     path: Path
     record: str | None
 
-    def read(self) -> ECG:
-        return self.ecg
+    def read(self) -> Signal:
+        return self.signal
 
 
 def _classify(classifier: Classifier, record: LongRecord, hop: float) -> Iterator[Window]:
     waiting: deque[tuple[float, float, str]] = deque()
 
     def readable() -> Iterator[_Excerpt]:
-        for start, ecg in _excerpts(record, window_samples(classifier.preparation, record.rate), hop * record.rate):
-            reason = why_unreadable(ecg)
-            waiting.append((start / record.rate, (start + ecg.n_samples) / record.rate, reason))
+        for start, signal in _excerpts(record, window_samples(classifier.preparation, record.rate), hop * record.rate):
+            reason = why_unreadable(signal)
+            waiting.append((start / record.rate, (start + signal.n_samples) / record.rate, reason))
             if not reason:
-                yield _Excerpt(ecg, Path(record.source), record.record or None)
+                yield _Excerpt(signal, Path(record.source), record.record or None)
 
     def unreadable() -> Iterator[Window]:
         while waiting and waiting[0][2]:
@@ -107,7 +107,7 @@ def _classify(classifier: Classifier, record: LongRecord, hop: float) -> Iterato
     yield from unreadable()
 
 
-def _excerpts(record: LongRecord, window: int, hop: float) -> Iterator[tuple[int, ECG]]:
+def _excerpts(record: LongRecord, window: int, hop: float) -> Iterator[tuple[int, Signal]]:
     """First sample and signal of each window; at most a piece and a window of the record are in memory."""
     starts = window_starts(record.n_samples, window, hop)
     start = next(starts, None)
@@ -117,8 +117,7 @@ def _excerpts(record: LongRecord, window: int, hop: float) -> Iterator[tuple[int
         buffer = np.concatenate((buffer, piece), axis=1)
         while start is not None and (stop := min(start + window, record.n_samples)) <= first + buffer.shape[1]:
             signal = buffer[:, start - first : stop - first]
-            about = {"source": record.source, "record": record.record, "notes": record.notes}
-            yield start, ECG(signal, record.rate, record.leads, **about)
+            yield start, record.part(signal)
             start = next(starts, None)
         used = buffer.shape[1] if start is None else min(start - first, buffer.shape[1])
         buffer, first = buffer[:, used:], first + used

@@ -21,8 +21,22 @@ WARP_KNOTS = 5
 """Places over the window where the local speed of time is drawn."""
 
 
-def augment(x: Tensor, options: Augmentation, rate: float, generator: torch.Generator) -> Tensor:
-    """Changed signals `(batch, channels, samples)`, mV in and out; fewer samples if the recipe trains on excerpts."""
+def augment(
+    x: Tensor,
+    options: Augmentation,
+    rate: float,
+    generator: torch.Generator,
+    deviation: float | Tensor | None = None,
+) -> Tensor:
+    """Changed signals `(batch, channels, samples)`, mV in and out; fewer samples if the recipe trains on excerpts.
+
+    Of other signals than ECGs, `deviation` is the training data's standard deviation, one number or `(channels, 1)`.
+    Amplitudes are then in units of it, and every change is one about each record's own mean in each channel: what is
+    taken out leaves that, and a gain does not move it.
+    """
+    if deviation is not None:
+        level = x.mean(dim=-1, keepdim=True)
+        return augment((x - level) / deviation, options, rate, generator) * deviation + level
     batch, channels, samples = x.shape
 
     # Drawn where the generator lives, so that a run on an accelerator sees the same changes.

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from ecoscale.errors import RecipeError
 from ecoscale.evaluation import paired_difference
 from ecoscale.evaluation.plots import in_style
+from ecoscale.training.run import rank_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from ecoscale.evaluation import PairedDifference
     from ecoscale.training.run import Run
@@ -26,8 +29,14 @@ _LINES = ("solid", (0, (5, 2)), (0, (1, 1.5)))
 
 
 def refuse_other_validation(run: Run, other: Run) -> None:
-    """Raise `RecipeError` unless both runs were validated on the same records and findings."""
+    """Raise `RecipeError` unless both runs were validated on the same records and findings of one kind."""
     ours, theirs = run.validation, other.validation
+    if run.recipe.single_label != other.recipe.single_label:
+        single, separate = (run, other) if run.recipe.single_label else (other, run)
+        raise RecipeError(
+            f"{single.folder}: its classes exclude each other (single_label), the findings of {separate.folder} do "
+            "not; they cannot stand side by side"
+        )
     if run.recipe.findings != other.recipe.findings or list(ours["records"]) != list(theirs["records"]):
         raise RecipeError(
             f"{other.folder}: validated on other records or findings than {run.folder}; they cannot stand side by side"
@@ -38,22 +47,30 @@ def compare_runs(first: Run, second: Run, *, n_resamples: int = 1000, seed: int 
     """The first run's scores on the validation part minus the second's, macro and of each class, with 95 % intervals.
 
     Patients are resampled, the same for both; both are of their best epoch. AUROC and average precision mean what they
-    say; what depends on a threshold is at a probability of 0.5 before calibration. Raises `RecipeError` if the runs
-    were validated on other records or findings, or have not ended an epoch yet.
+    say; what depends on a threshold is at a probability of 0.5 before calibration or, where classes exclude each other,
+    of the most probable class. Raises `RecipeError` if the runs were validated on other records or findings, or have
+    not ended an epoch yet.
     """
     refuse_other_validation(first, second)
-    ours, theirs = first.validation, second.validation
+    ours = first.validation
+    threshold = None if first.recipe.single_label else 0.5
     return paired_difference(
         ours["labels"],
-        expit(ours["logits"].astype(np.float64)),
-        expit(theirs["logits"].astype(np.float64)),
-        0.5,
-        0.5,
+        uncalibrated(first),
+        uncalibrated(second),
+        threshold,
+        threshold,
         ours["patients"],
         n_resamples=n_resamples,
         seed=seed,
         names=first.recipe.findings,
     )
+
+
+def uncalibrated(run: Run) -> NDArray[np.float64]:
+    """Probabilities `(records, findings)` of the validation part at the best epoch, as the network gives them."""
+    logits = run.validation["logits"].astype(np.float64)
+    return softmax(logits, axis=1) if run.recipe.single_label else expit(logits)
 
 
 def draw_curves(runs: Sequence[Run], path: Path) -> None:
@@ -74,7 +91,7 @@ def draw_curves(runs: Sequence[Run], path: Path) -> None:
             colour = _COLOURS[position % len(_COLOURS)]
             line = _LINES[position // len(_COLOURS) % len(_LINES)]
             epochs = [row["epoch"] for row in run.history]
-            best = int(np.argmax([row["val_macro_auroc"] for row in run.history]))
+            best = run.history.index(max(run.history, key=rank_of))
             for axes, name in zip(panels, CURVES, strict=True):
                 values = [row[name] for row in run.history]
                 axes.plot(epochs, values, color=colour, linestyle=line, linewidth=1.5, label=run.folder.name)

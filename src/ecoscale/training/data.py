@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, named_collection, open_collection
+from ecoscale.datasets import ABSENT, PRESENT, UNKNOWN, class_labels, named_collection, open_collection
 from ecoscale.datasets.preparing import prepare_store
 from ecoscale.datasets.processes import silent
 from ecoscale.datasets.store import is_store, open_store
@@ -29,15 +29,19 @@ if TYPE_CHECKING:
     from ecoscale.training.recipe import Part, Recipe
 
 STATISTICS_ROWS = 1024
+REFUSED_SHOWN = 3
+"""Records that an error names."""
 
 
 def standardised(signals: torch.Tensor, preparation: Preparation) -> torch.Tensor:
     """`Preparation.standardise` of a batch of tensors, where they are."""
-    mean, scale = (
-        torch.from_numpy(value).to(signals) if isinstance(value, np.ndarray) else value
-        for value in (by_channel(preparation.mean), by_channel(preparation.scale))
-    )
-    return (signals - mean) / scale
+    return (signals - column_of(preparation.mean, signals)) / column_of(preparation.scale, signals)
+
+
+def column_of(value: float | tuple[float, ...], signals: torch.Tensor) -> float | torch.Tensor:
+    """A preparation's `mean` or `scale` as these signals are computed with: one number, or `(channels, 1)`."""
+    column = by_channel(value)
+    return torch.from_numpy(column).to(signals) if isinstance(column, np.ndarray) else column
 
 
 @dataclass(frozen=True)
@@ -164,8 +168,28 @@ class ECGData(lightning.LightningDataModule):
         rows = np.flatnonzero(part.rows(records))
         if not len(rows):
             raise RecipeError(f"data: {part.model_dump(exclude_none=True)} selects no record of {store.path}")
-        labels = np.hstack((store.labels(self.recipe.findings, self.recipe.task), self._auxiliary_labels(store)))
-        return Examples(part.collection, store, rows, labels[rows])
+        labels = store.labels(self.recipe.findings, self.recipe.task)[rows]
+        if self.recipe.single_label:
+            labels = self._exclusive(labels, records.index.to_numpy(dtype=str)[rows], store)
+        return Examples(part.collection, store, rows, np.hstack((labels, self._auxiliary_labels(store)[rows])))
+
+    def _exclusive(self, labels: NDArray[np.int8], records: NDArray[np.str_], store: PreparedStore) -> NDArray[np.int8]:
+        """The labels of classes that exclude each other. Raises `RecipeError` naming records that they do not fit."""
+        found = class_labels(labels)
+        for rows, what in ((found.several, "more than one"), (found.none, "none")):
+            if len(rows):
+                named = [f"{records[row]} ({self._classes_of(labels[row])})" for row in rows[:REFUSED_SHOWN]]
+                more = f" and {len(rows) - REFUSED_SHOWN:,} more" if len(rows) > REFUSED_SHOWN else ""
+                raise RecipeError(
+                    f"single_label: {len(rows):,} of {len(labels):,} records of {store.path} have {what} of the "
+                    f"classes {', '.join(self.recipe.findings)}: {', '.join(named)}{more}. Each record must have one, "
+                    "or unknown ones; leave these records out of the part (data: split), "
+                    + ("or train without single_label" if rows is found.several else "or add a class that they have")
+                )
+        return found.labels
+
+    def _classes_of(self, row: NDArray[np.int8]) -> str:
+        return " and ".join(np.array(self.recipe.findings)[row == PRESENT]) or "none"
 
     def _auxiliary_labels(self, store: PreparedStore) -> NDArray[np.int8]:
         """Labels `(records, codes)` of the recipe's auxiliary codes; unknown where the coding scheme is another."""
@@ -200,15 +224,29 @@ class ECGData(lightning.LightningDataModule):
         """Labels `(records, findings)` of the training part, without auxiliary codes."""
         return np.concatenate([part.labels for part in self.training])[:, : len(self.recipe.findings)]
 
-    def statistics(self) -> tuple[float, float]:
-        """Mean and standard deviation of the training signals over all records, leads and samples, in mV."""
+    def statistics(self) -> tuple[float | tuple[float, ...], float | tuple[float, ...]]:
+        """Mean and standard deviation of the training signals, in their units, as a preparation's `mean` and `scale`.
+
+        Over all records and samples of the channels of one unit, whose sizes tell something beside each other; so one
+        number of each where all channels have one unit, else one a channel.
+        """
+        units = self.recipe.preparation.units
+        of_unit = {unit: self._statistics([own == unit for own in units]) for unit in units}
+        mean, scale = ({unit: found[which] for unit, found in of_unit.items()} for which in (0, 1))
+        if len(of_unit) == 1:
+            return mean[units[0]], scale[units[0]]
+        return tuple([mean[unit] for unit in units]), tuple([scale[unit] for unit in units])
+
+    def _statistics(self, chosen: list[bool]) -> tuple[float, float]:
+        """Mean and standard deviation of some channels; 1 for that of a constant, which nothing can be divided by."""
         count, total, squares = 0, 0.0, 0.0
         for part in self.training:
             for rows in np.array_split(part.rows, -(-len(part.rows) // STATISTICS_ROWS)):
-                signals = part.store.read(rows).astype(np.float64)
+                signals = part.store.read(rows)[:, chosen].astype(np.float64)
                 count, total, squares = count + signals.size, total + signals.sum(), squares + (signals**2).sum()
         mean = total / count
-        return float(mean), float(np.sqrt(squares / count - mean**2))
+        deviation = float(np.sqrt(max(0.0, squares / count - mean**2)))
+        return float(mean), deviation or 1.0
 
     def train_dataloader(self) -> DataLoader:
         """Training batches in the epoch's order."""

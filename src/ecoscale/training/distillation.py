@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from ecoscale.datasets import PRESENT, named_collection
 from ecoscale.datasets.vocabulary import OWN, mappings
@@ -85,7 +85,8 @@ def _heard(recipe: Recipe, teachers: list[Run], examples: Examples, progress: Pr
         logits = predict_logits(teacher, few, batch_size=ROWS, progress=progress)
         shared = _shared(recipe, teacher.recipe)
         ours, columns = list(shared), list(shared.values())
-        total[asked[:, None], ours] += expit(logits[:, columns] / recipe.distillation.temperature)
+        said = logits[:, columns] / recipe.distillation.temperature
+        total[asked[:, None], ours] += softmax(said, axis=1) if recipe.single_label else expit(said)
         count[asked[:, None], ours] += 1
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).astype(np.float32)
 
@@ -122,7 +123,19 @@ def _refuse_stranger(recipe: Recipe, teacher: Run) -> None:
         raise RecipeError(
             f"distillation.teachers: {teacher.folder} reads {', '.join(wrong)}; choose one that reads alike"
         )
-    if not _shared(recipe, teacher.recipe):
+    if teacher.recipe.single_label != recipe.single_label:
+        kinds = ("each present or absent", "classes that exclude each other")
+        raise RecipeError(
+            f"distillation.teachers: the findings of {teacher.folder} are {kinds[teacher.recipe.single_label]}, those "
+            f"of this recipe {kinds[recipe.single_label]}; choose a teacher with the same single_label"
+        )
+    shared = _shared(recipe, teacher.recipe)
+    if recipe.single_label and not len(shared) == len(recipe.findings) == len(teacher.recipe.findings):
+        raise RecipeError(
+            f"distillation.teachers: {teacher.folder} tells {', '.join(teacher.recipe.findings)}; with single_label a "
+            f"teacher must tell the same classes as the recipe, {', '.join(recipe.findings)}"
+        )
+    if not shared:
         raise RecipeError(
             f"distillation.teachers: {teacher.folder} knows none of {', '.join(recipe.findings)}; it tells "
             + ", ".join(teacher.recipe.findings)

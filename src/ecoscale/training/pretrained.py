@@ -50,6 +50,7 @@ class Pretrained:
     - `weights`: the file that holds them.
     - `model`, `config`: the network; None and empty where only weights are known.
     - `preparation`: with the scale that it was trained on; None where only weights are known.
+    - `single_label`: whether its outputs are classes that exclude each other.
     - `outputs`: what each row of its head tells; empty where only weights are known.
     - `data`: the parts of collections that it, and what it began from, has seen.
     """
@@ -62,6 +63,7 @@ class Pretrained:
     preparation: Preparation | None = None
     outputs: tuple[str, ...] = ()
     data: tuple[Mapping[str, Any], ...] = ()
+    single_label: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """What a run notes of it."""
@@ -106,6 +108,7 @@ def _bundle(source: str) -> Pretrained:
         manifest.preparation,
         tuple(label.name for label in manifest.labels),
         _seen(manifest.provenance.get("recipe", {}), manifest.provenance.get("environment", {})),
+        manifest.single_label,
     )
 
 
@@ -127,6 +130,7 @@ def _run(source: str, folder: Path, weights: Path) -> Pretrained:
             preparation,
             outputs,
             _seen(recipe, environment),
+            bool(recipe.get("single_label", False)),
         )
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise RecipeError(f"{folder}: not a whole training run ({error})") from error
@@ -187,17 +191,42 @@ def _agreed_preparation(given: Mapping[str, Any], base: Pretrained) -> dict[str,
                 f"preparation.{key} is {given[key]}; {base.source} was trained at {own[key]}: leave it out. Records "
                 "at any rate are resampled and filtered as the network knows them"
             )
-    if strangers := [lead for lead in given.get("leads", ()) if lead not in own["leads"]]:
-        raise RecipeError(
-            f"preparation.leads: {', '.join(strangers)}: {base.source} reads {', '.join(own['leads'])} and has no "
-            "weights for another lead"
-        )
+    if base.preparation is not None:
+        _refuse_other_channels(given, base.preparation, base.source)
     for key in ("mean", "scale"):
         if key in given and given[key] not in (own[key], Preparation.model_fields[key].default):
             raise RecipeError(
                 f"preparation.{key} is {given[key]}; {base.source} was trained with {own[key]}: leave it out"
             )
-    return own | {key: value for key, value in given.items() if key not in ("mean", "scale")}
+    kept = {key: value for key, value in given.items() if key not in ("mean", "scale")}
+    if base.preparation is not None and not base.preparation.is_ecg and "channels" in kept:
+        # What the base computed with for each channel goes with it.
+        rows = [base.preparation.channels.index(name) for name in kept["channels"]]
+        for key in ("mean", "scale", "units"):
+            if isinstance(own[key], list):
+                own[key] = [own[key][row] for row in rows]
+    if "channels" in kept:
+        own.pop("leads", None)
+    return own | kept
+
+
+def _refuse_other_channels(given: Mapping[str, Any], known: Preparation, source: str) -> None:
+    """Raise `RecipeError` where channels or units are asked for that the base has no weights for."""
+    for key in ("leads", "channels"):
+        if strangers := [name for name in given.get(key, ()) if name not in known.channels]:
+            raise RecipeError(
+                f"preparation.{key}: {', '.join(strangers)}: {source} reads {', '.join(known.channels)} and has no "
+                f"weights for another {key.removesuffix('s')}"
+            )
+    if "units" in given and not known.is_ecg:
+        names = given.get("channels") or known.channels
+        units = [given["units"]] * len(names) if isinstance(given["units"], str) else list(given["units"])
+        own = [known.units[known.channels.index(name)] for name in names]
+        if units != own:
+            raise RecipeError(
+                f"preparation.units is {', '.join(units)}; {source} reads {', '.join(names)} in {', '.join(own)}: "
+                "leave units out"
+            )
 
 
 def load_pretrained(network: Network, base: Pretrained, outputs: Sequence[str], leads: Sequence[str]) -> None:
@@ -207,9 +236,9 @@ def load_pretrained(network: Network, base: Pretrained, outputs: Sequence[str], 
     where the number of outputs is the same. Raises `ModelError` naming what does not fit.
     """
     state, own = read_weights(base.weights), network.state_dict()
-    if base.preparation is not None and tuple(leads) != base.preparation.leads:
-        columns = [base.preparation.leads.index(lead) for lead in leads]
-        for key in _reading_leads(base, len(base.preparation.leads)):
+    if base.preparation is not None and tuple(leads) != base.preparation.channels:
+        columns = [base.preparation.channels.index(lead) for lead in leads]
+        for key in _reading_leads(base, len(base.preparation.channels)):
             if key in state:
                 state[key] = state[key][:, columns]
     for key in ("head.weight", "head.bias"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -70,11 +71,16 @@ class DataSection(_Section):
 class Augmentation(_Section):
     """Random changes to training signals, each drawn anew for every record of every batch. All default to none."""
 
-    gain: Annotated[float, Field(ge=0, description="sigma of the log of one gain for all leads")] = 0.0
-    lead_gain: Annotated[float, Field(ge=0, description="sigma of the log of each lead's own gain")] = 0.0
-    noise: Annotated[float, Field(ge=0, description="largest standard deviation of white noise, mV")] = 0.0
-    wander: Annotated[float, Field(ge=0, description="largest amplitude of a 0.5-1 Hz baseline, mV")] = 0.0
-    lead_dropout: Annotated[Probability, Field(description="probability for each lead to be zeroed")] = 0.0
+    gain: Annotated[float, Field(ge=0, description="sigma of the log of one gain for all channels")] = 0.0
+    lead_gain: Annotated[float, Field(ge=0, description="sigma of the log of each channel's own gain")] = 0.0
+    noise: Annotated[
+        float,
+        Field(
+            ge=0, description="largest standard deviation of white noise: mV, or of other signals standard deviations"
+        ),
+    ] = 0.0
+    wander: Annotated[float, Field(ge=0, description="largest amplitude of a 0.5-1 Hz baseline, in the same")] = 0.0
+    lead_dropout: Annotated[Probability, Field(description="probability for each channel to be taken out")] = 0.0
     crop: Annotated[Probability, Field(description="probability to keep a random part, padded on both sides")] = 0.0
     shortest_crop: Annotated[Probability, Field(description="shortest part kept, as a share of the window")] = 0.6
     excerpt: Annotated[
@@ -97,16 +103,26 @@ class Auxiliary(_Section):
 
 
 class Loss(_Section):
-    """What a wrong probability costs: binary cross entropy, unless its two exponents or its margin say otherwise."""
+    """What a wrong probability costs: binary cross entropy, unless its two exponents or its margin say otherwise.
+
+    Of classes that exclude each other (`Recipe.single_label`) it is the cross entropy of their softmax, which has
+    neither exponents nor a margin.
+    """
 
     gamma_present: Annotated[float, Field(ge=0, description="exponent that plays down easy presences")] = 0.0
     gamma_absent: Annotated[float, Field(ge=0, description="exponent that plays down easy absences")] = 0.0
     margin: Annotated[float, Field(ge=0, lt=1, description="probability below which absences cost nothing")] = 0.0
     label_smoothing: Annotated[
-        float, Field(ge=0, lt=1, description="share of each target that one half takes the place of")
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="share of each target that one half (single_label: an equal share of all classes) takes",
+        ),
     ] = 0.0
     largest_class_weight: Annotated[
-        float | None, Field(ge=1, description="weigh presences by how rare they are, up to this")
+        float | None,
+        Field(ge=1, description="weigh presences (single_label: classes) by how rare they are, up to this"),
     ] = None
 
 
@@ -165,6 +181,9 @@ class Recipe(_Section):
         str | None, Field(description="of the collection's own benchmark, whose classes are then the findings")
     ] = None
     findings: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(finding.name for finding in CODE_FINDINGS)
+    single_label: Annotated[
+        bool, Field(description="the findings are classes that exclude each other: softmax in place of sigmoids")
+    ] = False
     model: ModelSection
     preparation: Preparation = Preparation()
     data: DataSection
@@ -200,6 +219,8 @@ class Recipe(_Section):
             raise ValueError(f"findings: unknown {', '.join(unknown)}; there are {', '.join(FINDINGS)}")
         if len(set(self.findings)) != len(self.findings):
             raise ValueError(f"findings: one is named twice in {', '.join(self.findings)}")
+        if self.single_label:
+            self._refuse_what_single_label_lacks()
         if self.model.name not in list_models():
             raise ValueError(f"model.name: no model {self.model.name!r}; there are {', '.join(list_models())}")
         for part in (*self.data.train, *self.data.validation):
@@ -223,6 +244,19 @@ class Recipe(_Section):
         except (ModelError, TypeError) as error:
             raise ValueError(f"model.config: {error}") from error
         return self
+
+    def _refuse_what_single_label_lacks(self) -> None:
+        """Raise `ValueError` for what a softmax over the findings has no meaning for."""
+        if len(self.findings) < 2:
+            raise ValueError(
+                f"single_label: one class, {', '.join(self.findings)}, excludes nothing; name two or leave it out"
+            )
+        options = ("gamma_present", "gamma_absent", "margin")
+        if given := [name for name in options if getattr(self.loss, name)]:
+            raise ValueError(
+                f"loss.{given[0]} is {getattr(self.loss, given[0]):g}; it is of findings that are each present or "
+                "absent, and with single_label the loss is the cross entropy of the classes: leave it out"
+            )
 
     def _classes_of_the_task(self) -> None:
         """Take the classes of the task for the findings, unless some of them are chosen."""
@@ -267,16 +301,25 @@ def load_recipe(path: str | Path, **changes: Any) -> Recipe:
     Raises `RecipeError` naming the file and each key that is wrong.
     """
     path = Path(path)
-    content = _content(path)
+    dotted = {key.replace("__", "."): value for key, value in changes.items()}
+    return validated_recipe(changed(_content(path), dotted, str(path)), str(path))
+
+
+def changed(content: Mapping[str, Any], changes: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """A recipe's content with other values for some keys, as `--set` names them: `optimisation.epochs`.
+
+    Raises `RecipeError` naming `source` where a key leads through a value that has none.
+    """
+    new = deepcopy(dict(content))
     for key, value in changes.items():
-        section = content
-        *parents, last = key.split("__")
+        section = new
+        *parents, last = key.split(".")
         for parent in parents:
             section = section.setdefault(parent, {})
             if not isinstance(section, dict):
-                raise RecipeError(f"{path}: {parent}: expected a mapping, found {section!r}")
+                raise RecipeError(f"{source}: {parent}: expected a mapping, found {section!r}")
         section[last] = value
-    return validated_recipe(content, str(path))
+    return new
 
 
 def validated_recipe(content: Mapping[str, Any], source: str) -> Recipe:

@@ -12,6 +12,8 @@ import csv
 import functools
 import json
 import logging
+import signal
+import threading
 import time
 import warnings
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ from ecoscale.training.data import ECGData
 from ecoscale.training.distillation import teach
 from ecoscale.training.distributed import Processes, launch, this_process
 from ecoscale.training.environment import describe_environment
-from ecoscale.training.losses import class_weights
+from ecoscale.training.losses import class_weights, single_label_weights
 from ecoscale.training.module import TrainingModule
 from ecoscale.training.pretrained import open_pretrained
 from ecoscale.training.recipe import Recipe
@@ -171,7 +173,7 @@ def train(
     run = Run(folder)
     process = this_process(devices, nodes)
     if process is None:
-        _refuse_another_run(run, recipe, resume)
+        refuse_another_run(run, recipe, resume)
         refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
         launch(devices)
         return run
@@ -185,7 +187,7 @@ def train(
 
     with process.first_before_others(meanwhile=at_hand):
         if process.first:
-            _refuse_another_run(run, recipe, resume)
+            refuse_another_run(run, recipe, resume)
             refuse_what_the_machine_lacks(recipe.optimisation, accelerator, devices)
         # Before the minutes that preparing the data may take.
         fresh = run.last_checkpoint is None
@@ -194,10 +196,11 @@ def train(
         started = resume or not process.first
         preparation = run.preparation if started else recipe.preparation
         if not started and (begins is None or begins.preparation is None):
-            mean, scale = data.statistics()
-            preparation = preparation.model_copy(update={"mean": round(mean, 6), "scale": round(scale, 6)})
+            mean, scale = (_rounded(value, preparation) for value in data.statistics())
+            preparation = preparation.model_copy(update={"mean": mean, "scale": scale})
         cap = recipe.loss.largest_class_weight
-        module = TrainingModule(recipe, preparation, None if cap is None else class_weights(data.training_labels, cap))
+        weigh = single_label_weights if recipe.single_label else class_weights
+        module = TrainingModule(recipe, preparation, None if cap is None else weigh(data.training_labels, cap))
         if begins is not None:
             module.begin_from(begins)
         if not started:
@@ -214,6 +217,7 @@ def train(
         LearningRateMonitor("epoch"),
         Resources(folder / "resources.json", clock, process.number),
         BestAndLast(folder, data),
+        SigtermAsBefore(),
     ]
     if recipe.optimisation.patience is not None:
         callbacks.append(Patience(recipe.optimisation.patience))
@@ -262,7 +266,15 @@ def _at_hand(name: str, place: str | Path, cache: Path | None, nodes: int, progr
     return folder
 
 
-def _refuse_another_run(run: Run, recipe: Recipe, resume: bool) -> None:
+def _rounded(value: float | tuple[float, ...], preparation: Preparation) -> float | tuple[float, ...]:
+    """As it is stored: to a millionth of a millivolt, or to seven digits of another unit, which may be of any size."""
+    if isinstance(value, tuple):
+        return tuple([float(f"{each:.7g}") for each in value])
+    return round(value, 6) if preparation.is_ecg else float(f"{value:.7g}")
+
+
+def refuse_another_run(run: Run, recipe: Recipe, resume: bool) -> None:
+    """Raise `RecipeError` where a folder holds a run that is not to be gone on with, or none that is."""
     folder = run.folder
     started = (folder / "recipe.yaml").exists()
     if started and not resume:
@@ -315,6 +327,15 @@ def _write_start(
     (folder / "recipe.yaml").write_text(recipe.to_yaml())
 
 
+def rank_of(epoch: Mapping[str, float]) -> tuple[float, float]:
+    """By which the best epoch is the greatest: the score, and of equal ones the lower loss.
+
+    Where classes are easily told apart or few records choose, an epoch that hardly knows them may rank them as well as
+    the last, but not give them their probabilities.
+    """
+    return epoch[MONITORED], -epoch["val_loss"]
+
+
 class History(Callback):
     """One row an epoch in a CSV file. Rows travel in the checkpoint, so that a resumed run goes on with them."""
 
@@ -337,7 +358,7 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Add the epoch's row. The file is replaced whole, so that it is never half written."""
-        names = ("train_loss", "val_loss", MONITORED)
+        names = ["train_loss", "val_loss", MONITORED, *({"val_accuracy"} & trainer.callback_metrics.keys())]
         scores = {name: float(trainer.callback_metrics[name]) for name in names}
         self.rows.append({"epoch": pl_module.current_epoch, **scores, "seconds": time.perf_counter() - self._began})
         if not trainer.is_global_zero:
@@ -363,6 +384,22 @@ class Patience(EarlyStopping):
             trainer.should_stop = True
 
 
+class SigtermAsBefore(Callback):
+    """Leaves SIGTERM what it was before the training: asked to end, a process ends at once, and not with status 0.
+
+    Lightning's handler ends it after the batch, as if it had succeeded; with several processes it also sends a message
+    of its own to the others, out of turn. A run has nothing to save between epochs.
+    """
+
+    def __init__(self) -> None:
+        self._before = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, *_: object, **__: object) -> None:
+        """Put the handler back that Lightning has just replaced."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._before)
+
+
 class BestAndLast(Checkpoint):
     """Keeps the best epoch's weights with its validation logits, from which thresholds are chosen; and the last state.
 
@@ -371,7 +408,7 @@ class BestAndLast(Checkpoint):
 
     def __init__(self, folder: Path, data: ECGData) -> None:
         self.folder = folder
-        self.best = -np.inf
+        self.best = (-np.inf, -np.inf)
         self.about = {
             "labels": data.validation_labels,
             "records": np.concatenate([part.records for part in data.validation]),
@@ -380,20 +417,20 @@ class BestAndLast(Checkpoint):
         }
 
     def state_dict(self) -> dict:
-        """The best score so far."""
-        return {"best": float(self.best)}
+        """The rank of the best epoch so far."""
+        return {"best": self.best[0], "best_loss": -self.best[1]}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Take up the best score."""
-        self.best = state_dict["best"]
+        """Take up the rank of the best epoch; checkpoints from before losses counted hold none."""
+        self.best = (state_dict["best"], -state_dict.get("best_loss", -np.inf))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write what this epoch calls for. Lightning puts checkpoints last, after the history's row."""
         if not isinstance(pl_module, TrainingModule) or pl_module.validation_logits is None:
             raise TypeError("BestAndLast follows a TrainingModule that has been validated")
-        score = float(trainer.callback_metrics[MONITORED])
-        if score > self.best:
-            self.best = score
+        rank = rank_of({name: float(trainer.callback_metrics[name]) for name in (MONITORED, "val_loss")})
+        if rank > self.best:
+            self.best = rank
             if trainer.is_global_zero:
                 partial = self.folder / "validation.partial.npz"
                 np.savez_compressed(partial, logits=pl_module.validation_logits, **self.about)

@@ -7,7 +7,7 @@ import json
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ecoscale.errors import EcoscaleError, FormatError
 from ecoscale.formats import find_recordings
@@ -232,7 +232,7 @@ class Watcher:
                 failures.append((f"{arrival.key} {result.record}".strip(), error))
                 lines.append(Failure(arrival.key, result.record, error).to_dict())
             else:
-                ecg, prediction = result
+                ecg, prediction = cast("tuple[ECG, Prediction]", result)
                 prediction = replace(prediction, source=arrival.key)
                 lines.append(prediction.to_dict())
                 yield ecg, prediction

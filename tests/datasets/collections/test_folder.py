@@ -289,14 +289,24 @@ def test_an_hdf5_of_one_exam_needs_no_exam_id(tmp_path, real):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("", r"no rate, unit, leads, which clinic.npy \(row 1\) does not state; write for example 'rate: 500'"),
-        ("rate: 400\nunit: mV\n", "no leads, which clinic.npy"),
+        (
+            "",
+            r"no rate, unit or units, leads or channels, which clinic.npy \(row 1\) does not state; write for example "
+            "'rate: 500'",
+        ),
+        ("rate: 400\nunit: mV\n", "no leads or channels, which clinic.npy"),
         ("rate: fast\n", "rate is 'fast'"),
         ("rate: -1\n", "rate is -1: Input should be greater than 0"),
-        ("unit: kg\n", "unit is 'kg': .*not a unit of voltage; expected V, mV, uV or nV"),
+        ("unit: kg\nleads: [I]\n", "unit is 'kg', which is not a unit of voltage; of leads expected V, mV, uV or nV"),
+        ("leads: [I]\nchannels: [ppg]\n", "leads and channels mean the same; keep one"),
+        ("channels: [a, b]\nunits: [g]\n", "1 units for 2 channels; expected one each"),
+        ("units: [g]\n", "units are one a channel; give channels too, or one unit for all"),
         ("leads: [I, X]\n", "leads.1 is 'X': .*not one of the twelve leads"),
         ("labels: []\n", "labels is "),
-        ("speed: 25\n", "speed is 25: Extra inputs are not permitted. It may state rate, unit, leads, labels"),
+        (
+            "speed: 25\n",
+            "speed is 25: Extra inputs are not permitted. It may state rate, unit, units, leads, channels, labels",
+        ),
         ("- rate\n", "the file is "),
         ("rate: [\n", "cannot be read as YAML"),
     ],

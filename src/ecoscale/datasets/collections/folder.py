@@ -24,16 +24,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecoscale.datasets.collection import Collection, list_collections
 from ecoscale.datasets.collections.label_table import (
     FILE_COLUMNS,
+    NOT,
     PATIENT_COLUMNS,
+    RESERVED,
+    class_column,
     fold_column,
     label_columns,
+    labels_of_classes,
     one_of,
     read_label_table,
     read_settings,
@@ -41,7 +45,7 @@ from ecoscale.datasets.collections.label_table import (
 from ecoscale.datasets.vocabulary import ABSENT, OWN, PRESENT, UNKNOWN
 from ecoscale.errors import DatasetError
 from ecoscale.findings import FINDINGS
-from ecoscale.formats import Recording
+from ecoscale.formats import Recording, SignalRecording
 from ecoscale.formats.code_hdf5 import exams
 from ecoscale.formats.wfdb_header import header_beside
 
@@ -54,11 +58,9 @@ if TYPE_CHECKING:
 TABLES = ("labels.csv", "labels.tsv")
 SETTINGS = "dataset.yaml"
 
-# Before the name of a label that a row states to be absent, in its codes: what they do not name is unknown.
-_NOT = "not "
 _HDF5 = (".h5", ".hdf5")
-# Kinds of files that do not state how they are to be read, and what every file of the kind needs.
-_UNSTATED = {".npy": ("rate", "unit", "leads"), ".csv": ("rate",), ".tsv": ("rate",), ".txt": ("rate",)}
+# Kinds of files that may not say how they are to be read.
+_UNSTATED = (".npy", ".csv", ".tsv", ".txt")
 
 
 class Folder(Collection):
@@ -76,14 +78,20 @@ class Folder(Collection):
 
         self.directory, self._table = _folder_and_table(Path(directory))
         settings = read_settings(self.directory / SETTINGS)
-        self.options = settings.model_dump(include={"rate", "unit", "leads"}, exclude_none=True)
+        self.options = settings.options
         rows = read_label_table(self._table)
         files = self._files(rows)
         exam_ids = rows["exam_id"].tolist() if "exam_id" in rows else [""] * len(rows)
         held = {file: exams(file) for file in dict.fromkeys(files) if file.suffix.lower() in _HDF5}
         self._refuse_unreadable(files, exam_ids, held)
         names = self._names(rows, exam_ids)
-        labels, left_out = label_columns(rows, self._table, settings.labels)
+        classes = class_column(rows, self._table, settings.labels)
+        self.single_label = classes is not None
+        if classes is None:
+            labels, left_out = label_columns(rows, self._table, settings.labels)
+        else:
+            labels = labels_of_classes(rows, classes, self._table, settings.classes)
+            left_out = [name for name in rows if name not in RESERVED]
         patient_column = one_of(rows, PATIENT_COLUMNS, self._table)
         patients = rows[patient_column].tolist() if patient_column else [""] * len(rows)
         records = pd.DataFrame(
@@ -92,7 +100,7 @@ class Folder(Collection):
                 "fold": fold_column(rows, self._table),
                 "codes": [
                     frozenset(
-                        name if value == PRESENT else _NOT + name
+                        name if value == PRESENT else NOT + name
                         for name, value in zip(labels, values, strict=True)
                         if value != UNKNOWN
                     )
@@ -105,10 +113,10 @@ class Folder(Collection):
         )
         self._findings = tuple(name for name in FINDINGS if name in labels)
         self.label_names = tuple(labels)
-        """The label columns, in the table's order."""
+        """The label columns in the table's order, or the classes."""
         self.records = records.iloc[_reading_order(files, exam_ids, held)]
         self.notes = (
-            *self._columns_noted(list(labels), left_out),
+            *self._columns_noted(classes, list(labels), left_out),
             *self._patients_noted(patients.count("")),
             *self._files_noted(files, held),
         )
@@ -133,26 +141,36 @@ class Folder(Collection):
         Raises `DatasetError` for another name that no row states.
         """
         codes = records["codes"].tolist()
-        stated = {code.removeprefix(_NOT) for own in codes for code in own}
+        stated = {code.removeprefix(NOT) for own in codes for code in own}
         if unknown := [name for name in findings if name not in stated and name not in FINDINGS]:
             raise DatasetError(
                 f"{cls.title}: no row states {', '.join(unknown)}, which is no finding of the vocabulary; what they "
                 f"state is {', '.join(sorted(stated)) or 'nothing'}"
             )
         labels = [
-            [PRESENT if name in own else ABSENT if _NOT + name in own else UNKNOWN for name in findings]
-            for own in codes
+            [PRESENT if name in own else ABSENT if NOT + name in own else UNKNOWN for name in findings] for own in codes
         ]
         return np.array(labels, dtype=np.int8).reshape(len(codes), len(findings))
 
     def recording(self, record: str) -> Recording:
-        """A record by its name, with what `dataset.yaml` states if its file does not."""
+        """A record by its name as an ECG, with what `dataset.yaml` states if its file does not."""
         path = self.path(record)
-        options = dict(self.options) if path.suffix.lower() in _UNSTATED else {}
+        options = self._stated("unit", "leads") if path.suffix.lower() in _UNSTATED else {}
         if path.suffix.lower() not in _HDF5:
             # Which leads are needed, the preparation says.
             options["fewer_leads"] = True
         return Recording(path, self.records.loc[record, "exam"] or None, options)
+
+    def signal_recording(self, record: str) -> SignalRecording:
+        """The same with all its channels, under the names and in the units that the file or `dataset.yaml` states."""
+        path = self.path(record)
+        options = self._stated("units", "channels") if path.suffix.lower() in _UNSTATED else {}
+        return SignalRecording(path, self.records.loc[record, "exam"] or None, options)
+
+    def _stated(self, unit: str, names: str) -> dict[str, Any]:
+        """What `dataset.yaml` states, its unit and its names under what a reader calls them."""
+        called = {"unit": unit, "units": unit, "leads": names, "channels": names}
+        return {called.get(key, key): value for key, value in self.options.items()}
 
     def _files(self, rows: pd.DataFrame) -> list[Path]:
         """The file of each row; the header of a WFDB record, by whichever of its names it goes."""
@@ -207,12 +225,17 @@ class Folder(Collection):
                     f"{self._table}: exam_id is missing in row {number}; expected one of the {len(there)} exams in "
                     f"{file.name}, for example {there[0]}"
                 )
-            if missing := [key for key in _UNSTATED.get(file.suffix.lower(), ()) if key not in self.options]:
+            if file.suffix.lower() == ".npy" and (missing := self._unstated()):
                 raise DatasetError(
                     f"{self.directory / SETTINGS}: no {', '.join(missing)}, which {file.name} (row {number}) does not "
                     "state; write for example 'rate: 500', 'unit: mV', 'leads: [I, II, III, aVR, ...]' in the file's "
-                    "order"
+                    "order, or 'channels: [ppg]' of another signal"
                 )
+
+    def _unstated(self) -> list[str]:
+        """What an array without any names needs and `dataset.yaml` does not state."""
+        needed = (("rate",), ("unit", "units"), ("leads", "channels"))
+        return [" or ".join(names) for names in needed if not any(name in self.options for name in names)]
 
     def _names(self, rows: pd.DataFrame, exam_ids: Sequence[str]) -> list[str]:
         column = "record" if "record" in rows else one_of(rows, FILE_COLUMNS, self._table)
@@ -227,7 +250,11 @@ class Folder(Collection):
                 )
         return list(names)
 
-    def _columns_noted(self, labels: Sequence[str], left_out: Sequence[str]) -> list[str]:
+    def _columns_noted(self, classes: str | None, labels: Sequence[str], left_out: Sequence[str]) -> list[str]:
+        if classes is not None:
+            notes = [f"{self._table.name}: {len(labels)} classes in column {classes}: {', '.join(labels)}"]
+            beside = f"; the label of each record is its {classes}" if left_out else ""
+            return notes + [f"{self._table.name}: columns left out: {', '.join(left_out)}{beside}"] * bool(left_out)
         kinds = {
             "findings": [name for name in labels if name in FINDINGS],
             "labels of your own": [name for name in labels if name not in FINDINGS],

@@ -17,8 +17,14 @@ function bar(finding) {
     { class: "bar", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" },
     drawn("rect", { class: "back", y: 1.5, width: 100, height: 5 }),
     drawn("rect", { class: "filled", y: 1.5, width: at(finding.probability), height: 5 }),
-    drawn("rect", { class: "threshold", x: Math.max(0, at(finding.threshold) - 0.5), width: 1, height: 8 }),
+    ...(finding.threshold === null ? [] : [drawn("rect", { class: "threshold", x: Math.max(0, at(finding.threshold) - 0.5), width: 1, height: 8 })]),
   );
+}
+
+/** What a row says of itself: of classes that exclude each other there is no threshold, and one is the most probable. */
+function result(finding) {
+  if (finding.threshold === null) return finding.present ? "most probable" : "less probable";
+  return finding.present ? "present" : "absent";
 }
 
 /** The table for `findings` (name to probability, threshold, present); `explain(name)` is called by a click. */
@@ -47,9 +53,9 @@ export function findingsTable(findings, bundle, explain) {
           { class: "probability" },
           element("span", { class: "share" }, percent(finding.probability)),
           bar(finding),
-          element("span", { class: "small" }, `threshold ${percent(finding.threshold)}`),
+          element("span", { class: "small" }, finding.threshold === null ? "" : `threshold ${percent(finding.threshold)}`),
         ),
-        element("td", { class: "result" }, element("span", { class: "mark", "aria-hidden": "true" }, finding.present ? "● " : "○ "), finding.present ? "present" : "absent"),
+        element("td", { class: "result" }, element("span", { class: "mark", "aria-hidden": "true" }, finding.present ? "● " : "○ "), result(finding)),
       ),
       element("tr", { class: "about" }, element("td", { colspan: 3, class: "small" }, about(name, labels[name]))),
     );
@@ -84,6 +90,10 @@ export function markExplained(table, name) {
 export function verdict(findings, bundle) {
   const titles = Object.fromEntries(bundle.labels.map((label) => [label.name, label.title]));
   const present = Object.keys(findings).filter((name) => findings[name].present);
+  if (bundle.single_label && present.length === 1) {
+    const [name] = present;
+    return { found: true, text: `${sentence(titles[name] ?? name)}, ${percent(findings[name].probability)}` };
+  }
   if (present.length) return { found: true, text: sentence(present.map((name) => titles[name] ?? name).join(", ")) };
   return { found: false, text: `None of the ${Object.keys(findings).length} findings reaches its threshold` };
 }

@@ -51,7 +51,7 @@ export function timelineLanes(timeline, titles, jump) {
 /** The longest episodes as a table whose first column jumps there. */
 export function episodesTable(timeline, titles, jump) {
   const { episodes } = timeline;
-  if (!episodes.length) return [element("p", {}, "No finding reaches its threshold for long enough to count as an episode.")];
+  if (!episodes.length) return [element("p", {}, "Nothing is present for long enough to count as an episode.")];
   const longest = [...episodes].sort((a, b) => b.stop - b.start - (a.stop - a.start)).slice(0, SHOWN).sort((a, b) => a.start - b.start);
   const rows = longest.map((episode) =>
     element(
