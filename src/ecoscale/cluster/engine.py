@@ -103,7 +103,7 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
         context = ray.init(**options)
     except Exception as error:  # Ray's have no common parent
         if address == "local":
-            raise ClusterError(f"Ray does not start on this machine ({error}); the engine 'local' needs none") from error
+            raise ClusterError(f"Ray does not start on this machine ({error}); --engine local needs none") from error
         raise ClusterError(
             f"{address}: no Ray cluster can be reached there ({error}); start one with 'ray start --head', or leave "
             "out --address for one on this machine"
