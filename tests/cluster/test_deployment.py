@@ -12,6 +12,27 @@ from ecoscale.cli import app
 
 ROOT = Path(__file__).parents[2]
 
+# ray-operator/apis/ray/v1 of KubeRay: rayjob_types.go and raycluster_types.go.
+JOB = (
+    *("activeDeadlineSeconds", "backoffLimit", "rayClusterSpec", "submitterPodTemplate", "metadata", "clusterSelector"),
+    *("submitterConfig", "managedBy", "deletionStrategy", "entrypoint", "runtimeEnvYAML", "jobId", "submissionMode"),
+    *("entrypointResources", "entrypointNumCpus", "entrypointNumGpus", "ttlSecondsAfterFinished"),
+    *("shutdownAfterJobFinishes", "suspend"),
+)
+CLUSTER = (
+    *("headGroupSpec", "workerGroupSpecs", "rayVersion", "enableInTreeAutoscaling", "autoscalerOptions"),
+    *("headServiceAnnotations", "suspend"),
+)
+AUTOSCALER = (
+    *("resources", "image", "imagePullPolicy", "env", "envFrom", "volumeMounts", "securityContext"),
+    *("idleTimeoutSeconds", "upscalingMode"),
+)
+HEAD = ("serviceType", "headService", "enableIngress", "rayStartParams", "template")
+WORKERS = (
+    *("groupName", "replicas", "minReplicas", "maxReplicas", "numOfHosts", "rayStartParams", "template"),
+    "scaleStrategy",
+)
+
 
 @pytest.fixture(scope="module")
 def job() -> dict:
@@ -25,6 +46,30 @@ def groups(job):
 
 def containers(job):
     return [container for group in groups(job) for container in group["template"]["spec"]["containers"]]
+
+
+def test_its_fields_are_those_of_the_api(job):
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    (workers,) = cluster["workerGroupSpecs"]
+    for part, fields in (
+        (job["spec"], JOB),
+        (cluster, CLUSTER),
+        (cluster["autoscalerOptions"], AUTOSCALER),
+        (cluster["headGroupSpec"], HEAD),
+        (workers, WORKERS),
+    ):
+        assert part.keys() <= set(fields)
+    for group in groups(job):
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())  # others are refused
+
+
+def test_there_is_room_for_the_actors_that_its_command_asks_for(job):
+    words = shlex.split(job["spec"]["entrypoint"])
+    _, _, most = words[words.index("--actors") + 1].partition(":")
+    (workers,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    (container,) = workers["template"]["spec"]["containers"]
+    assert int(most) == workers["maxReplicas"] * int(container["resources"]["limits"]["cpu"])
 
 
 def test_its_command_is_one_that_the_command_line_takes(job):

@@ -101,7 +101,9 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
         options |= {"num_cpus": available_cores(), "object_store_memory": _OBJECT_STORE_BYTES}
     try:
         context = ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray's have no common parent
+        if address == "local":
+            raise ClusterError(f"Ray does not start on this machine ({error}); --engine local needs none") from error
         raise ClusterError(
             f"{address}: no Ray cluster can be reached there ({error}); start one with 'ray start --head', or leave "
             "out --address for one on this machine"
