@@ -296,7 +296,8 @@ def costs(path: Path, rows: dict[str, dict[str, Any]], packed: Path | None, batc
 def correct(lines: list[dict], row: str, name: str, truth: np.ndarray) -> np.ndarray:
     """`(seeds, cases)`: which test cases a row has right."""
     own = [line for line in lines if line["row"] == row and line["set"] == name]
-    return np.array([line["answers"] for line in sorted(own, key=lambda line: line["seed"])]) == truth
+    answers = [line["answers"] for line in sorted(own, key=lambda line: line["seed"])]
+    return np.array(answers).reshape(-1, len(truth)) == truth
 
 
 def table(lines: list[dict], seconds: dict, packed: Path | None, n_resamples: int = 2000) -> None:
