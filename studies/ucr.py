@@ -296,7 +296,8 @@ def costs(path: Path, rows: dict[str, dict[str, Any]], packed: Path | None, batc
 def correct(lines: list[dict], row: str, name: str, truth: np.ndarray) -> np.ndarray:
     """`(seeds, cases)`: which test cases a row has right."""
     own = [line for line in lines if line["row"] == row and line["set"] == name]
-    return np.array([line["answers"] for line in sorted(own, key=lambda line: line["seed"])]) == truth
+    answers = [line["answers"] for line in sorted(own, key=lambda line: line["seed"])]
+    return np.array(answers).reshape(-1, len(truth)) == truth
 
 
 def table(lines: list[dict], seconds: dict, packed: Path | None, n_resamples: int = 2000) -> None:
@@ -312,50 +313,55 @@ def table(lines: list[dict], seconds: dict, packed: Path | None, n_resamples: in
         for row in rows:
             if (own := correct(lines, row, name, truth)).size:
                 right[row][name] = own
-    sets = [name for name in SETS if all(name in right[row] for row in rows)]
     print(f"| set | {' | '.join(rows)} |\n|---|{'--:|' * len(rows)}")
-    for name in sets:
-        cells = []
-        for row in rows:
-            own = right[row][name].mean(axis=1)
-            spread = f" ± {100 * own.std(ddof=1):.1f}" if len(own) > 1 else ""
-            cells.append(f"{100 * own.mean():.1f}{spread} ({len(own)})")
-        print(f"| {name} | {' | '.join(cells)} |")
-    means = np.array([[right[row][name].mean() for row in rows] for name in sets])
-    print(f"| **mean** | {' | '.join(f'{100 * mean:.1f}' for mean in means.mean(axis=0))} |")
-    ranks = rankdata(-means.round(6), axis=1).mean(axis=0)
-    print(f"| average rank | {' | '.join(f'{rank:.2f}' for rank in ranks)} |\n")
+    for name in SETS:
+        print(f"| {name} | {' | '.join(in_words(right[row].get(name)) for row in rows)} |")
+    means = {row: np.mean([own.mean() for own in right[row].values()]) for row in rows if len(right[row]) == len(SETS)}
+    print(f"| **mean** | {' | '.join(f'{100 * means[row]:.1f}' if row in means else '' for row in rows)} |")
+    if means:
+        every = np.array([[right[row][name].mean() for row in means] for name in SETS])
+        ranks = dict(zip(means, rankdata(-every.round(6), axis=1).mean(axis=0), strict=True))
+        print(f"| average rank | {' | '.join(f'{ranks[row]:.2f}' if row in ranks else '' for row in rows)} |")
 
-    print("ecoscale less each other, points of mean accuracy; paired bootstrap over test cases")
+    print("\necoscale less each other, points of mean accuracy; paired bootstrap over test cases")
     for row in rows:
-        if row == "ecoscale":
+        sets = [name for name in SETS if name in right[row] and name in right["ecoscale"]]
+        if row == "ecoscale" or len(sets) < 2:
             continue
+        pairs = [[right[own][name].mean(axis=0) for own in ("ecoscale", row)] for name in sets]
         generator = np.random.default_rng(0)
-        differences = []
-        for _ in range(n_resamples):
-            drawn = []
-            for name in sets:
-                ours, theirs = (right[own][name].mean(axis=0) for own in ("ecoscale", row))
-                cases = generator.integers(len(ours), size=len(ours))
-                drawn.append(ours[cases].mean() - theirs[cases].mean())
-            differences.append(np.mean(drawn))
-        low, high = np.percentile(differences, [2.5, 97.5])
-        point = np.diff(means[:, [rows.index(row), rows.index("ecoscale")]], axis=1).mean()
-        p = wilcoxon(means[:, rows.index("ecoscale")], means[:, rows.index(row)]).pvalue
-        print(f"- {row}: {100 * point:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}); Wilcoxon over sets p = {p:.2f}")
+        drawn = [
+            np.mean([(ours - theirs)[generator.integers(len(ours), size=len(ours))].mean() for ours, theirs in pairs])
+            for _ in range(n_resamples)
+        ]
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        differences = np.array([ours.mean() - theirs.mean() for ours, theirs in pairs])
+        print(
+            f"- {row}: {100 * differences.mean():+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) on {len(sets)} sets; "
+            f"Wilcoxon over sets p = {wilcoxon(differences).pvalue:.2f}"
+        )
 
     print("\n| set | parameters | of OS-CNN | MACs, millions | of OS-CNN | as many times |\n|---|--:|--:|--:|--:|--:|")
-    for name in sets:
+    for name in SETS:
         cost = {line["row"]: line for line in lines if line["set"] == name and "macs" in line}
-        ours, theirs = cost["ecoscale"], cost["oscnn"]
-        print(
-            f"| {name} | {ours['parameters']:,} | {theirs['parameters']:,} | {ours['macs'] / 1e6:.2f} | "
-            f"{theirs['macs'] / 1e6:.1f} | {theirs['macs'] / ours['macs']:.0f} |"
-        )
+        if {"ecoscale", "oscnn"} <= set(cost):
+            ours, theirs = cost["ecoscale"], cost["oscnn"]
+            print(
+                f"| {name} | {ours['parameters']:,} | {theirs['parameters']:,} | {ours['macs'] / 1e6:.2f} | "
+                f"{theirs['macs'] / 1e6:.1f} | {theirs['macs'] / ours['macs']:.0f} |"
+            )
     for what in ("fit", "predict"):
         print(f"\n{what}, seconds of one core\n| set | {' | '.join(rows)} |\n|---|{'--:|' * len(rows)}")
-        for name in seconds:
-            print(f"| {name} | {' | '.join(f'{seconds[name][row][what]:.2f}' for row in rows)} |")
+        for name, own in seconds.items():
+            print(f"| {name} | {' | '.join(f'{own[row][what]:.2f}' if row in own else '' for row in rows)} |")
+
+
+def in_words(right: np.ndarray | None) -> str:
+    """Accuracy in per cent, its deviation over seeds, and how many seeds."""
+    if right is None:
+        return ""
+    own = 100 * right.mean(axis=1)
+    return f"{own.mean():.1f}" + (f" ± {own.std(ddof=1):.1f}" if len(own) > 1 else "") + f" ({len(own)})"
 
 
 def main() -> None:
