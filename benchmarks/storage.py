@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def main(
     store: Annotated[Path, typer.Argument(help="A prepared store.", exists=True, file_okay=False)],
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each; the median counts.")] = 3,
-    out: Annotated[Path, typer.Option(help="The figures as JSON.")] = RESULTS / "storage.json",
+    out: Annotated[Path, typer.Option(help="The figures as JSON.")] = RESULTS / "clusters" / "storage.json",
 ) -> None:
     """Measure, print, and write the figures."""
     size = sum(path.stat().st_size for path in store.iterdir())

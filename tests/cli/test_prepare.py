@@ -40,7 +40,7 @@ def test_a_recipe_says_how(run, exams, tmp_path, tiny_recipe):
         (("--rate", 100, "--recipe", "x.yaml"), "the recipe says how; leave this option out"),
         (("--leads", "I,X9"), "unknown lead X9"),
         (("--rate", 0.5), "highpass is 0.5 Hz; expected less than half the rate"),
-        (("--window", 3), "greater than or equal to 64"),
+        (("--window", 0), "greater than or equal to 1"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(run, exams, tmp_path, options, complaint):

@@ -75,7 +75,7 @@ def test_weights_of_another_network_are_refused_by_name(path, leads, config, mes
     with pytest.raises(ModelError, match=message) as caught:
         create_model("ecoscalenet", leads, 4, pretrained=path, **config)
     assert str(path) in str(caught.value)
-    assert "give the name, the number of leads and the options" in str(caught.value)
+    assert "give the name, the number of channels and the options" in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 neither"])
