@@ -58,7 +58,7 @@ def main(
     n: Annotated[int, typer.Option(min=BATCH, help="Synthetic records.")] = 2048,
     part_size: Annotated[int, typer.Option(min=BATCH, help="Records of a part.")] = 256,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each way.")] = 3,
-    out: Annotated[Path, typer.Option(help="The figures as JSON.")] = RESULTS / "cluster.json",
+    out: Annotated[Path, typer.Option(help="The figures as JSON.")] = RESULTS / "clusters" / "cluster.json",
 ) -> None:
     """Measure, and write the figures."""
     machine = describe_machine()
